@@ -1,0 +1,48 @@
+/** The layering of docs/architecture.md: dependencies point inwards. */
+const capability = '^lambdas/(signals|reconcile|replace|bootstrap|watch|operate)/';
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, dependencyTypesNot: ['type-only'] } },
+    {
+      name: 'model-imports-nothing',
+      comment: 'The model is types and pure functions; zod/mini is the schema language, not a dependency on the outside.',
+      severity: 'error',
+      from: { path: '^lambdas/model/' },
+      to: { pathNot: '^lambdas/model/|node_modules/zod/' },
+    },
+    {
+      name: 'only-handlers-touch-sdk-adapters',
+      severity: 'error',
+      from: { path: capability, pathNot: '/handler\\.ts$' },
+      to: { path: '^lambdas/cloud/', pathNot: '^lambdas/cloud/ports\\.ts$' },
+    },
+    {
+      name: 'only-cloud-and-engines-import-the-sdk',
+      severity: 'error',
+      from: { path: '^lambdas/', pathNot: '^lambdas/cloud/' },
+      to: { path: 'node_modules/@aws-sdk/' },
+    },
+    { name: 'lambdas-know-no-cdk', severity: 'error', from: { path: '^lambdas/' }, to: { path: 'node_modules/(aws-cdk-lib|constructs)/' } },
+    {
+      name: 'lib-imports-only-model-and-types',
+      severity: 'error',
+      from: { path: '^(lib|bin)/' },
+      to: { path: '^lambdas/', pathNot: '^lambdas/model/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'capabilities-are-strangers',
+      comment: 'They meet in the model, the ledger and the queues.',
+      severity: 'error',
+      from: { path: '^lambdas/(signals|reconcile|replace|bootstrap|watch|operate)/' },
+      to: { path: capability, pathNot: '^lambdas/$1/' },
+    },
+    { name: 'product-knows-no-rehearsal', severity: 'error', from: { path: '^(lambdas|lib|bin)/' }, to: { path: '^(rehearsal|bench|test)/' } },
+    { name: 'nothing-undeclared', severity: 'error', from: {}, to: { dependencyTypes: ['npm-no-pkg', 'unknown'] } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+  },
+};

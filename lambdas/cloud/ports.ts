@@ -1,0 +1,205 @@
+/**
+ * The outside world as the capabilities see it. Decisions and steps import these interfaces only; the AWS adapters
+ * (`aws-*.ts`) and the in-memory fakes (`test/fakes/`) both pass the same contract tests.
+ */
+import type {
+  Claim,
+  ClusterLedger,
+  Escalation,
+  FleetBrake,
+  FleetFailure,
+  IncidentEntry,
+  Maintenance,
+  OpenIncident,
+  Suspicion,
+} from '../model/ledger.ts';
+import type { ClusterSpec, SpecResult } from '../model/spec.ts';
+import type { ExecutionState, Instance, InstanceState, Probe, Target } from '../model/view.ts';
+import type { RecoveryInput } from '../model/recovery.ts';
+
+export interface Clock {
+  nowMs(): number;
+  sleep(ms: number): Promise<void>;
+}
+
+/** Cluster specifications, from SSM parameters under `/rejoin/clusters/`. */
+export interface Specs {
+  /** Null when the parameter does not exist. */
+  get(cluster: string): Promise<SpecResult | null>;
+  /** Every cluster of the fleet; a specification that does not parse is in the answer, not thrown. */
+  list(): Promise<readonly { readonly cluster: string; readonly result: SpecResult }[]>;
+}
+
+export interface LaunchRequest {
+  readonly cluster: string;
+  readonly incident: string;
+  readonly replaces: string | null;
+  readonly launchTemplate: ClusterSpec['launchTemplate'];
+  readonly subnetId: string;
+  /** 64 characters at most; the same token never launches twice (EC2 RunInstances, ClientToken). */
+  readonly clientToken: string;
+  /** A device of the template to leave out, because a surviving volume takes its place. */
+  readonly withoutDevice: string | null;
+}
+
+export interface Instances {
+  /** All instances tagged for the cluster that EC2 still describes, the terminated too. Every page is read. */
+  ofCluster(cluster: string): Promise<readonly Instance[]>;
+  /** One batched call; ids that EC2 does not know are missing from the answer, never an error. */
+  byIds(ids: readonly string[]): Promise<readonly Instance[]>;
+  /** Answers the new instance, or the one that this client token launched before. */
+  launch(request: LaunchRequest): Promise<Instance>;
+  /** Stops without waiting for the guest (`Force`), which is what fencing needs. Refused by IAM for untagged ones. */
+  stop(id: string): Promise<InstanceState>;
+  terminate(id: string): Promise<InstanceState>;
+}
+
+export interface Volume {
+  readonly id: string;
+  readonly state: 'creating' | 'available' | 'in-use' | 'deleting' | 'error';
+  readonly zone: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly attachedTo: string | null;
+  readonly device: string | null;
+}
+
+export interface Volumes {
+  byIds(ids: readonly string[]): Promise<readonly Volume[]>;
+  ofCluster(cluster: string): Promise<readonly Volume[]>;
+  detach(volumeId: string): Promise<void>;
+  attach(volumeId: string, instanceId: string, device: string): Promise<void>;
+  tag(volumeId: string, tags: Readonly<Record<string, string>>): Promise<void>;
+  delete(volumeId: string): Promise<void>;
+}
+
+export interface TargetRef {
+  readonly id: string;
+  readonly port: number;
+}
+
+export interface TargetGroups {
+  health(groupArn: string): Promise<readonly Target[]>;
+  register(groupArn: string, targets: readonly TargetRef[]): Promise<void>;
+  deregister(groupArn: string, targets: readonly TargetRef[]): Promise<void>;
+  /**
+   * Makes sure that connections to deregistered and unhealthy targets are ended, and how long a drain lasts
+   * (`deregistration_delay.*`, `target_health_state.unhealthy.connection_termination.enabled`). Writes only what
+   * differs; answers whether it wrote.
+   */
+  ensureTermination(groupArn: string, drainSeconds: number): Promise<boolean>;
+}
+
+export interface DnsRecord {
+  readonly values: readonly string[];
+  readonly ttlSeconds: number | null;
+  /** From the TXT record `_rejoin.<name>`; null when there is none. */
+  readonly owner: string | null;
+}
+
+export interface DnsZones {
+  read(zoneId: string, name: string): Promise<DnsRecord>;
+  /** Upserts the A record and the ownership TXT in one batch. */
+  upsert(zoneId: string, name: string, value: string, ttlSeconds: number, owner: string): Promise<void>;
+}
+
+/** A conditional write that found another state than the caller believed in. */
+export class Conflict extends Error {
+  override readonly name = 'Conflict';
+}
+
+export interface Ledger {
+  /** One call for both, strongly consistent. A cluster never written is `EMPTY_LEDGER`. */
+  read(cluster: string): Promise<{ readonly cluster: ClusterLedger; readonly brake: FleetBrake }>;
+  /** Sets the writer and raises the epoch, if the epoch is still `epoch`. Answers the new epoch. Throws Conflict. */
+  setWriter(cluster: string, epoch: number, writer: string): Promise<number>;
+  /**
+   * Takes the claim and raises the epoch if nobody holds it; held by the same execution already, answers as before.
+   * Refused with Conflict while another execution holds it, while the node is in maintenance or while the brake is engaged
+   * (one transaction with the brake's item: no window between look and act).
+   */
+  claim(cluster: string, claim: Claim): Promise<number>;
+  /** Adds what became known to the claim. Throws Conflict when `execution` no longer holds it. */
+  amendClaim(cluster: string, execution: string, known: Partial<Pick<Claim, 'joiner' | 'donor'>>): Promise<void>;
+  /** Lets go of the claim if `execution` holds it; otherwise does nothing. */
+  releaseClaim(cluster: string, execution: string): Promise<void>;
+  setMaintenance(cluster: string, maintenance: Maintenance | null): Promise<void>;
+  setSuspicion(cluster: string, node: string, suspicion: Suspicion | null): Promise<void>;
+  setEscalation(cluster: string, escalation: Escalation | null): Promise<void>;
+  /** Opens the incident unless one is open already (then answers that one). */
+  openIncident(cluster: string, incident: OpenIncident): Promise<OpenIncident>;
+  closeIncident(cluster: string, incident: string): Promise<void>;
+  /** Appends lines to an incident's record; `key` makes a repeated line (a retried step) land once. */
+  record(cluster: string, incident: string, key: string, entry: IncidentEntry): Promise<void>;
+  incident(cluster: string, incident: string): Promise<readonly IncidentEntry[]>;
+  /** Remembers a node's failure for the brake; the same node within the window counts once. */
+  noteFailure(failure: FleetFailure): Promise<void>;
+  failuresSince(sinceMs: number): Promise<readonly FleetFailure[]>;
+  engageBrake(reason: string, atMs: number): Promise<void>;
+  releaseBrake(by: string, atMs: number): Promise<void>;
+}
+
+/** Execution of `mode`'s state machine. */
+export interface Workflows {
+  /** Starts it; an execution of that name that exists already is as good. Answers the execution's ARN. */
+  start(name: string, input: RecoveryInput): Promise<string>;
+  state(executionArn: string): Promise<ExecutionState>;
+}
+
+/** `reconcile.fifo` (one message group a cluster) and the delayed way there through `signals`. */
+export interface ReconcileRequests {
+  /** `cause` is unique per event (it becomes the deduplication id). */
+  send(requests: readonly { readonly cluster: string; readonly cause: string }[]): Promise<void>;
+  /** Comes back as a signal after the delay (a FIFO queue cannot delay one message). 0 to 900 seconds. */
+  sendLater(cluster: string, delaySeconds: number, cause: string): Promise<void>;
+}
+
+export type CommandState =
+  | { readonly kind: 'running' }
+  | { readonly kind: 'succeeded'; readonly output: string }
+  | { readonly kind: 'failed'; readonly exitCode: number; readonly output: string; readonly error: string };
+
+/** Scripts on hosts: SSM documents and Run Command. */
+export interface HostCommands {
+  /** Is the host's SSM agent there to take commands. */
+  online(instanceIds: readonly string[]): Promise<readonly string[]>;
+  /** `document` is the short name, such as `galera-join`. Answers a command id. */
+  start(instanceId: string, document: string, parameters: Readonly<Record<string, string>>): Promise<string>;
+  state(instanceId: string, commandId: string): Promise<CommandState>;
+}
+
+export interface DbCredentials {
+  readonly user: string;
+  readonly password: string;
+}
+
+export interface Secrets {
+  /** JSON `{ "username": …, "password": … }`. Cached for five minutes; `fresh` reads again. */
+  credentials(secretArn: string, options?: { readonly fresh?: boolean }): Promise<DbCredentials>;
+}
+
+/** Asks one database node for its status; answers within the deadline whatever the node does, and never throws. */
+export interface Prober {
+  probe(target: { readonly instanceId: string; readonly host: string; readonly port: number }, credentials: DbCredentials): Promise<Probe>;
+  /** Ends what it keeps open. */
+  close(): Promise<void>;
+}
+
+export interface Notifications {
+  /** One message to people: subject, what happened and why, the runbook's anchor. */
+  publish(subject: string, body: string): Promise<void>;
+}
+
+export interface Log {
+  info(message: string, extra?: Record<string, unknown>): void;
+  warn(message: string, extra?: Record<string, unknown>): void;
+  error(message: string, extra?: Record<string, unknown>): void;
+}
+
+export interface Metrics {
+  count(name: string, value?: number, dimensions?: Readonly<Record<string, string>>): void;
+}
+
+/** AWS said no for now: throttled or failing on its side. Retried by the SDK first, then by whoever called us. */
+export class CloudUnavailable extends Error {
+  override readonly name = 'CloudUnavailable';
+}

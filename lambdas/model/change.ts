@@ -1,0 +1,73 @@
+/** What reconcile means to do, and what it declined to do: both are values with a reason a human can read. */
+import type { RecoveryMode } from './ledger.ts';
+
+export type Change =
+  | { readonly kind: 'SetWriter'; readonly from: string | null; readonly to: string; readonly reason: string }
+  | {
+      readonly kind: 'Deregister';
+      readonly groupArn: string;
+      readonly targets: readonly { readonly id: string; readonly port: number }[];
+      /** 0: cut connections at once (the node is lost). More: a planned drain. */
+      readonly drainSeconds: number;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'Register';
+      readonly groupArn: string;
+      readonly targets: readonly { readonly id: string; readonly port: number }[];
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'UpsertRecord';
+      readonly zoneId: string;
+      readonly name: string;
+      readonly value: string;
+      readonly ttlSeconds: number;
+      readonly reason: string;
+    }
+  | { readonly kind: 'OpenIncident'; readonly incident: string; readonly node: string | null; readonly diagnosis: string; readonly reason: string }
+  | { readonly kind: 'CloseIncident'; readonly incident: string; readonly reason: string }
+  | { readonly kind: 'ReleaseClaim'; readonly execution: string; readonly reason: string }
+  | {
+      readonly kind: 'StartRecovery';
+      /** Deterministic per incident and attempt, so that a doubled trigger starts one workflow. */
+      readonly executionName: string;
+      readonly mode: RecoveryMode;
+      readonly incident: string;
+      readonly node: string | null;
+      readonly reason: string;
+    };
+
+export const REFUSALS = [
+  'REFUSED_POLICY', // OBSERVE or ROUTE does not allow it
+  'REFUSED_LAST_HEALTHY_TARGET', // rule 1
+  'REFUSED_NO_CANDIDATE', // rule 4: nobody can take the writes
+  'REFUSED_CLAIMED', // rule 5: another recovery runs
+  'REFUSED_QUORUM', // rule 6: the rest could not serve
+  'REFUSED_BRAKE', // rule 7
+  'REFUSED_FOREIGN', // rule 8
+  'REFUSED_MAINTENANCE', // a person has the node in hand
+  'REFUSED_ESCALATED', // a workflow gave up, a person was told
+  'REFUSED_TOO_EARLY', // not dead for long enough, or witnesses disagree
+  'REFUSED_QUORUM_LOST', // needs a person: see the runbook
+  'REFUSED_SURPLUS', // never terminates what it was not asked to
+] as const;
+
+export type RefusalCode = (typeof REFUSALS)[number];
+
+export interface Refusal {
+  readonly code: RefusalCode;
+  readonly node?: string;
+  readonly reason: string;
+}
+
+export type Outcome =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'requeueAfter'; readonly seconds: number; readonly reason: string }
+  | { readonly kind: 'terminal'; readonly reason: string };
+
+export interface Plan {
+  readonly changes: readonly Change[];
+  readonly refusals: readonly Refusal[];
+  readonly outcome: Outcome;
+}

@@ -1,0 +1,101 @@
+/**
+ * What must be remembered between runs, in one DynamoDB table. Everything else is re-read from AWS.
+ * All writes are conditional; the epoch goes up by one with every change of writer or claim.
+ */
+
+/** A workflow's sole right to act on a cluster (safety rule 5). It ends with its workflow, never by a clock. */
+export interface Claim {
+  /** Execution ARN of the workflow that holds it. */
+  readonly execution: string;
+  readonly incident: string;
+  readonly mode: RecoveryMode;
+  /** The lost node, when there is one. */
+  readonly node: string | null;
+  /** The instance that the workflow launched or is rejoining, once known. */
+  readonly joiner: string | null;
+  readonly donor: string | null;
+  readonly claimedAtMs: number;
+}
+
+/**
+ * - `rejoin`: start the database again on the same instance.
+ * - `replace`: fence the lost node, launch another in its place.
+ * - `add`: nothing to fence, a node is missing.
+ * - `bootstrap`: the whole cluster is down.
+ */
+export type RecoveryMode = 'rejoin' | 'replace' | 'add' | 'bootstrap';
+
+export interface Maintenance {
+  readonly node: string;
+  readonly by: string;
+  readonly sinceMs: number;
+}
+
+/** What the watch saw first: one failed probe is a suspicion, and never more than that. */
+export interface Suspicion {
+  readonly sinceMs: number;
+  readonly kind: 'refused' | 'silent' | 'unreachable' | 'rejected';
+}
+
+/** A workflow gave up. Nothing more is tried for the node until a person acknowledges or the retry time passes. */
+export interface Escalation {
+  readonly node: string | null;
+  readonly incident: string;
+  readonly attempts: number;
+  readonly atMs: number;
+  readonly reason: string;
+}
+
+export interface OpenIncident {
+  readonly id: string;
+  readonly openedAtMs: number;
+  readonly node: string | null;
+  readonly diagnosis: string;
+}
+
+export interface ClusterLedger {
+  readonly epoch: number;
+  /** Instance id of the node that writes are routed to. */
+  readonly writer: string | null;
+  readonly maintenance: Maintenance | null;
+  readonly claim: Claim | null;
+  /** By instance id. */
+  readonly suspicions: Readonly<Record<string, Suspicion>>;
+  readonly escalation: Escalation | null;
+  readonly incident: OpenIncident | null;
+}
+
+export const EMPTY_LEDGER: ClusterLedger = {
+  epoch: 0,
+  writer: null,
+  maintenance: null,
+  claim: null,
+  suspicions: {},
+  escalation: null,
+  incident: null,
+};
+
+/** Fleet brake (safety rule 7): once engaged, only a person releases it. */
+export interface FleetBrake {
+  readonly engaged: boolean;
+  readonly reason: string | null;
+  readonly sinceMs: number | null;
+}
+
+export const RELEASED_BRAKE: FleetBrake = { engaged: false, reason: null, sinceMs: null };
+
+/** One line of an incident's record. */
+export interface IncidentEntry {
+  readonly atMs: number;
+  /** Who acted: `reconcile`, `replace`, `bootstrap`, `operate`. */
+  readonly who: string;
+  readonly what: string;
+  readonly why: string;
+}
+
+/** One node failure, kept for the brake's window. */
+export interface FleetFailure {
+  readonly cluster: string;
+  readonly node: string;
+  readonly atMs: number;
+}

@@ -1,0 +1,43 @@
+/** What crosses between reconcile, the workflows' definitions (lib/workflows) and their steps. */
+import type { RecoveryMode } from './ledger.ts';
+
+/** Input of both state machines. Started by reconcile, or by a person from the console. */
+export interface RecoveryInput {
+  readonly cluster: string;
+  readonly incident: string;
+  readonly mode: RecoveryMode;
+  readonly node: string | null;
+  readonly reason: string;
+  /** Bootstrap only: nodes whose silence the person accepts. */
+  readonly giveUp?: readonly string[];
+}
+
+/** Error names that definitions retry or catch, and that a runbook reader searches for. */
+export const RECOVERY_ERRORS = [
+  'ClaimLost',
+  'FenceFailed',
+  'LaunchFailed',
+  'NodeNotReachable',
+  'SeedFailed',
+  'JoinFailed',
+  'NotCaughtUp',
+  'NotRouted',
+  'QuorumAtRisk',
+  'NoDonor',
+  'BrakeEngaged',
+  'PositionsDisagree',
+  'NodeDidNotAnswer',
+  'PrimaryComponentExists',
+  'BootstrapFailed',
+] as const;
+
+export type RecoveryErrorName = (typeof RECOVERY_ERRORS)[number];
+
+/** An error whose `name` Step Functions matches in Retry and Catch. */
+export class RecoveryError extends Error {
+  override readonly name: RecoveryErrorName;
+  constructor(name: RecoveryErrorName, message: string) {
+    super(message);
+    this.name = name;
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * The cluster's specification: what a platform engineer declares in CDK and what every Lambda reads back.
+ * One schema serves synth and run time; it is stored as JSON in the SSM parameter `/rejoin/clusters/<name>`.
+ */
+import * as z from 'zod/mini';
+
+export const SPEC_PREFIX = '/rejoin/clusters/';
+
+/** Tag that says which cluster an instance, volume or target group belongs to. Rejoin changes nothing without it. */
+export const CLUSTER_TAG = 'rejoin:cluster';
+/** Tag on what a workflow launched: the incident it was launched for. */
+export const INCIDENT_TAG = 'rejoin:incident';
+/** Tag on a launched instance: the instance id that it replaces (absent when it fills a gap). */
+export const REPLACES_TAG = 'rejoin:replaces';
+
+/** OBSERVE logs the plan; ROUTE also changes routing; HEAL also starts workflows. */
+export const Policy = { OBSERVE: 'OBSERVE', ROUTE: 'ROUTE', HEAL: 'HEAL' } as const;
+export type Policy = (typeof Policy)[keyof typeof Policy];
+
+const port = z.number().check(
+  z.int(),
+  z.gte(1, 'a TCP port is from 1 to 65535'),
+  z.lte(65_535, 'a TCP port is from 1 to 65535'),
+);
+
+const seconds = (low: number, high: number): z.ZodMiniNumber =>
+  z.number().check(z.gte(low, `give from ${low} to ${high} seconds`), z.lte(high, `give from ${low} to ${high} seconds`));
+
+export const galeraEngineSchema = z.strictObject({
+  kind: z.literal('galera'),
+  port,
+});
+
+export const targetGroupEndpointSchema = z.strictObject({
+  kind: z.literal('targetGroup'),
+  arn: z.string().check(
+    z.regex(
+      /^arn:[a-z-]+:elasticloadbalancing:[a-z0-9-]+:\d{12}:targetgroup\/[^/]+\/[0-9a-zA-Z]+$/,
+      'give the ARN of a target group, arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID',
+    ),
+  ),
+  /** `writer`: one node at a time. `healthy`: every node that may serve. */
+  route: z.enum(['writer', 'healthy']),
+  /** How long connections on a drained node may go on before they are ended (planned changes only). */
+  drainSeconds: seconds(0, 3600),
+});
+
+export const dnsEndpointSchema = z.strictObject({
+  kind: z.literal('dns'),
+  zoneId: z.string().check(z.regex(/^Z[A-Z0-9]{1,31}$/, 'give a hosted zone id, such as Z0123456789ABCDEFGHIJ')),
+  /** Fully qualified, with the trailing dot. */
+  name: z.string().check(z.regex(/^([a-z0-9_-]+\.)+$/, 'give a fully qualified lower-case name ending in a dot')),
+  route: z.literal('writer'),
+  ttlSeconds: seconds(1, 300),
+});
+
+export const endpointSchema = z.discriminatedUnion('kind', [targetGroupEndpointSchema, dnsEndpointSchema]);
+
+export const clusterSpecSchema = z.strictObject({
+  version: z.literal(1),
+  name: z.string().check(
+    z.regex(/^[a-z][a-z0-9-]{0,28}[a-z0-9]$/, 'use 2 to 30 lower-case letters, digits and hyphens, starting with a letter'),
+  ),
+  engine: z.discriminatedUnion('kind', [galeraEngineSchema]),
+  nodes: z.number().check(
+    z.int(),
+    z.gte(3, 'a cluster that survives the loss of a node has at least 3 nodes'),
+    z.lte(9, 'Galera certifies every write on every node; use at most 9'),
+    z.refine((n: number) => n % 2 === 1, 'use an odd number, so that a split always leaves a majority'),
+  ),
+  launchTemplate: z.strictObject({
+    id: z.string().check(z.regex(/^lt-[0-9a-f]{8,17}$/, 'give a launch template id, lt-0123456789abcdef0')),
+    /** `$Default`, `$Latest` or a number. */
+    version: z.string().check(z.regex(/^(\$Default|\$Latest|\d+)$/, 'give $Default, $Latest or a version number')),
+  }),
+  subnets: z
+    .array(
+      z.strictObject({
+        id: z.string().check(z.regex(/^subnet-[0-9a-f]{8,17}$/, 'give a subnet id, subnet-0123456789abcdef0')),
+        zone: z.string().check(z.regex(/^[a-z]{2}(-[a-z]+)+-\d[a-z]$/, 'give an availability zone, such as eu-west-1a')),
+      }),
+    )
+    .check(z.minLength(1, 'give at least one subnet')),
+  credentialsSecretArn: z.string().check(
+    z.regex(/^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+$/, 'give the ARN of a Secrets Manager secret'),
+  ),
+  endpoints: z.array(endpointSchema).check(z.minLength(1, 'give at least one endpoint')),
+  policy: z.enum(['OBSERVE', 'ROUTE', 'HEAL']),
+  /** The block device that holds the database's files; re-attached to the replacement when it survives. */
+  dataDevice: z.string().check(z.regex(/^\/dev\/[a-z0-9]+$/, 'give a device name, such as /dev/sdf')),
+  timing: z.strictObject({
+    /** How long a running instance must have been unresponsive, and cast out by its peers, before it is replaced. */
+    deadAfterSeconds: seconds(5, 3600),
+    /** After a failed workflow, how long until the same node is tried again without a person. */
+    retryAfterSeconds: seconds(60, 86_400),
+  }),
+});
+
+export type ClusterSpec = z.infer<typeof clusterSpecSchema>;
+export type Endpoint = z.infer<typeof endpointSchema>;
+export type TargetGroupEndpoint = z.infer<typeof targetGroupEndpointSchema>;
+export type DnsEndpoint = z.infer<typeof dnsEndpointSchema>;
+export type GaleraEngine = z.infer<typeof galeraEngineSchema>;
+
+/** One thing wrong with a specification. `path` is as written in JSON, such as `endpoints[0].ttlSeconds`. */
+export interface SpecProblem {
+  readonly path: string;
+  readonly received: string;
+  readonly mend: string;
+}
+
+export type SpecResult =
+  | { readonly ok: true; readonly spec: ClusterSpec }
+  | { readonly ok: false; readonly problems: readonly SpecProblem[] };
+
+const at = (value: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined | null)?.[key], value);
+
+const written = (path: readonly PropertyKey[]): string =>
+  path.reduce<string>(
+    (out, key) => (typeof key === 'number' ? `${out}[${key}]` : out === '' ? String(key) : `${out}.${String(key)}`),
+    '',
+  );
+
+/**
+ * Checks an unknown value against the schema and the rules that span properties.
+ * Never throws: answers every problem found, each naming the property, the value received and the mend.
+ */
+export function parseSpec(value: unknown): SpecResult {
+  const parsed = clusterSpecSchema.safeParse(value);
+  if (!parsed.success) {
+    return {
+      ok: false,
+      problems: parsed.error.issues.map((issue) => ({
+        path: written(issue.path),
+        received: JSON.stringify(at(value, issue.path)) ?? 'nothing',
+        mend: issue.message,
+      })),
+    };
+  }
+  const problems = acrossProperties(parsed.data);
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, spec: parsed.data };
+}
+
+function acrossProperties(spec: ClusterSpec): SpecProblem[] {
+  const problems: SpecProblem[] = [];
+  const writers = spec.endpoints.filter((e) => e.kind === 'targetGroup' && e.route === 'writer');
+  if (writers.length > 1) {
+    problems.push({
+      path: 'endpoints',
+      received: `${writers.length} target groups with route "writer"`,
+      mend: 'give one target group with route "writer", so that one place says who the writer is',
+    });
+  }
+  const seen = new Set<string>();
+  spec.endpoints.forEach((endpoint, i) => {
+    const key = endpoint.kind === 'targetGroup' ? endpoint.arn : `${endpoint.zoneId} ${endpoint.name}`;
+    if (seen.has(key)) {
+      problems.push({ path: `endpoints[${i}]`, received: JSON.stringify(key), mend: 'name each target group and record once' });
+    }
+    seen.add(key);
+  });
+  return problems;
+}
+
+/** The sentence a person reads when a specification is refused. */
+export function describeProblems(cluster: string, problems: readonly SpecProblem[]): string {
+  return problems
+    .map((p) => `cluster ${JSON.stringify(cluster)}: ${p.path || 'the specification'} is ${p.received}: ${p.mend}`)
+    .join('\n');
+}
