@@ -1,0 +1,38 @@
+/** What the rehearsal and its client process say to each other. */
+
+export interface ClientOptions {
+  readonly writer: { readonly host: string; readonly port: number };
+  readonly reader: { readonly host: string; readonly port: number };
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+  /** Pause between two writes, and between two reads. */
+  readonly pauseMs: number;
+  /** A connection is given back and opened anew after this long, as connection pools do (`maxLifetime`). */
+  readonly maxLifetimeMs: number;
+  /** Where the acknowledged ids are written at the end, one a line. */
+  readonly journal: string;
+}
+
+/** Figures since the client started; times in milliseconds. */
+export interface ClientFigures {
+  readonly writesAcknowledged: number;
+  /** Statements that were sent and did not come back with an answer, or came back with an error. */
+  readonly writeErrors: number;
+  /** Connections that could not be opened. */
+  readonly connectErrors: number;
+  readonly readsAnswered: number;
+  readonly readErrors: number;
+  /** The longest gap between two acknowledged writes. */
+  readonly writeOutageMs: number;
+  /** When that gap began, as epoch milliseconds. */
+  readonly outageBeganAtMs: number | null;
+  readonly lastAcknowledgedAtMs: number | null;
+  /** First few errors as the client saw them, for the report's reader. */
+  readonly errors: readonly string[];
+}
+
+export type ToClient = { readonly kind: 'stop' } | { readonly kind: 'reset' };
+export type FromClient =
+  | { readonly kind: 'figures'; readonly figures: ClientFigures }
+  | { readonly kind: 'stopped'; readonly figures: ClientFigures };

@@ -1,0 +1,15 @@
+import { heal } from './healing.ts';
+import type { Scenario } from './scenario.ts';
+
+export const hangWriter: Scenario = {
+  name: 'hang-writer',
+  summary: "the writer's process is frozen (SIGSTOP); EC2 still says running and TCP still connects",
+  limits: { writeOutageMs: 10_000, writeErrors: null, signalToRoutedMs: null },
+  run: async (world) => {
+    const writer = world.writer();
+    return heal(world, [writer], async () => {
+      world.timeline.add('fault', `SIGSTOP to the database of the writer ${writer}`);
+      await world.hosts.freeze(writer);
+    });
+  },
+};

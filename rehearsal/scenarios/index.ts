@@ -1,0 +1,32 @@
+import { crashWriter } from './crash-writer.ts';
+import { hangWriter } from './hang-writer.ts';
+import { lostEvents } from './lost-events.ts';
+import { maintenance } from './maintenance.ts';
+import { planeOff } from './plane-off.ts';
+import type { Scenario } from './scenario.ts';
+import { terminateNode } from './terminate-node.ts';
+import { terminateWriter } from './terminate-writer.ts';
+import { twoOfThree } from './two-of-three.ts';
+import { zoneOutage } from './zone-outage.ts';
+
+/** Every scenario, the default first. */
+export const scenarios: readonly Scenario[] = [
+  terminateNode,
+  terminateWriter,
+  hangWriter,
+  crashWriter,
+  twoOfThree,
+  zoneOutage,
+  lostEvents,
+  maintenance,
+  planeOff,
+];
+
+/** The scenario of that name. Throws naming what there is. */
+export function scenarioNamed(name: string): Scenario {
+  const found = scenarios.find((s) => s.name === name);
+  if (found === undefined) {
+    throw new Error(`no scenario is called ${JSON.stringify(name)}; there are: ${scenarios.map((s) => s.name).join(', ')}`);
+  }
+  return found;
+}

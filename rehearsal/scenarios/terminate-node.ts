@@ -1,0 +1,12 @@
+import { heal } from './healing.ts';
+import type { Scenario } from './scenario.ts';
+
+export const terminateNode: Scenario = {
+  name: 'terminate-node',
+  summary: 'EC2 terminates a node that is not the writer: clean shutdown, then the power goes (default)',
+  limits: { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: 3000 },
+  run: async (world) => {
+    const node = world.otherThanWriter()[0];
+    return heal(world, [node], () => world.terminate(node));
+  },
+};
