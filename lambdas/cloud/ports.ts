@@ -179,7 +179,10 @@ export interface Secrets {
 
 /** Asks one database node for its status; answers within the deadline whatever the node does, and never throws. */
 export interface Prober {
-  probe(target: { readonly instanceId: string; readonly host: string; readonly port: number }, credentials: DbCredentials): Promise<Probe>;
+  probe(
+    target: { readonly instanceId: string; readonly host: string; readonly port: number },
+    credentials: DbCredentials,
+  ): Promise<Probe>;
   /** Ends what it keeps open. */
   close(): Promise<void>;
 }

@@ -1,5 +1,5 @@
 /** What reconcile means to do, and what it declined to do: both are values with a reason a human can read. */
-import type { RecoveryMode } from './ledger.ts';
+import type { Escalation, RecoveryMode, Suspicion } from './ledger.ts';
 
 export type Change =
   | { readonly kind: 'SetWriter'; readonly from: string | null; readonly to: string; readonly reason: string }
@@ -27,7 +27,17 @@ export type Change =
     }
   | { readonly kind: 'OpenIncident'; readonly incident: string; readonly node: string | null; readonly diagnosis: string; readonly reason: string }
   | { readonly kind: 'CloseIncident'; readonly incident: string; readonly reason: string }
-  | { readonly kind: 'ReleaseClaim'; readonly execution: string; readonly reason: string }
+  | {
+      readonly kind: 'ReleaseClaim';
+      readonly execution: string;
+      /** Set when the execution ended badly: its attempt is counted, so that the next one gets another name. */
+      readonly escalation?: Escalation | null;
+      readonly reason: string;
+    }
+  /** Starts (or with null stops) the clock of a node in trouble. */
+  | { readonly kind: 'NoteSuspicion'; readonly node: string; readonly suspicion: Suspicion | null; readonly reason: string }
+  /** A planned drain is over: the group's delay goes back to 0, so that a lost node's connections are cut at once. */
+  | { readonly kind: 'SettleDrain'; readonly groupArn: string; readonly reason: string }
   | {
       readonly kind: 'StartRecovery';
       /** Deterministic per incident and attempt, so that a doubled trigger starts one workflow. */

@@ -31,10 +31,13 @@ export interface Maintenance {
   readonly sinceMs: number;
 }
 
-/** What the watch saw first: one failed probe is a suspicion, and never more than that. */
+/**
+ * Since when a node has been in trouble: the clock that every waiting time is counted on. One failed probe is a
+ * suspicion, and never more than that. `partitioned`: it answers from outside the primary component. `stopped`: EC2 says so.
+ */
 export interface Suspicion {
   readonly sinceMs: number;
-  readonly kind: 'refused' | 'silent' | 'unreachable' | 'rejected';
+  readonly kind: 'refused' | 'silent' | 'unreachable' | 'rejected' | 'partitioned' | 'stopped';
 }
 
 /** A workflow gave up. Nothing more is tried for the node until a person acknowledges or the retry time passes. */

@@ -107,4 +107,6 @@ export interface FunctionSpec {
   readonly timeoutSeconds: number;
   readonly memoryMb: number;
   readonly roleArn: string;
+  /** Invocations at one time at most; the rehearsal's default when left out. */
+  readonly reservedConcurrency?: number;
 }

@@ -4,7 +4,7 @@ import type { Scenario } from './scenario.ts';
 export const crashWriter: Scenario = {
   name: 'crash-writer',
   summary: "kill -9 of the writer's process; the instance lives and rejoins",
-  limits: { writeOutageMs: 8000, writeErrors: null, signalToRoutedMs: null },
+  limits: { writeOutageMs: 8000, writeErrors: null, signalToRoutedMs: null, launches: 0 },
   run: async (world) => {
     const writer = world.writer();
     return heal(world, [writer], async () => {

@@ -4,7 +4,7 @@ import type { Scenario } from './scenario.ts';
 export const hangWriter: Scenario = {
   name: 'hang-writer',
   summary: "the writer's process is frozen (SIGSTOP); EC2 still says running and TCP still connects",
-  limits: { writeOutageMs: 10_000, writeErrors: null, signalToRoutedMs: null },
+  limits: { writeOutageMs: 10_000, writeErrors: null, signalToRoutedMs: null, launches: 1 },
   run: async (world) => {
     const writer = world.writer();
     return heal(world, [writer], async () => {

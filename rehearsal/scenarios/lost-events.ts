@@ -4,7 +4,7 @@ import type { Scenario } from './scenario.ts';
 export const lostEvents: Scenario = {
   name: 'lost-events',
   summary: 'EventBridge delivers nothing while the writer terminates; the sweep alone heals',
-  limits: { writeOutageMs: null, writeErrors: null, signalToRoutedMs: null },
+  limits: { writeOutageMs: null, writeErrors: null, signalToRoutedMs: null, launches: 1 },
   run: async (world) => {
     const writer = world.writer();
     world.timeline.add('fault', 'EventBridge delivers nothing from now on');

@@ -6,7 +6,7 @@ const WITHIN_SECONDS = 90;
 export const maintenance: Scenario = {
   name: 'maintenance',
   summary: 'the writer is drained on request and put back: no failed write',
-  limits: { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null },
+  limits: { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null, launches: 0 },
   run: async (world) => {
     const node = world.writer();
     const faultAtMs = Date.now();

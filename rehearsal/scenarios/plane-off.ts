@@ -8,7 +8,7 @@ const WITHOUT_PLANE_MS = 25_000;
 export const planeOff: Scenario = {
   name: 'plane-off',
   summary: 'every Lambda is disabled while a node dies: serving goes on; enabled again, it heals',
-  limits: { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null },
+  limits: { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null, launches: 1 },
   run: async (world) => {
     const node = world.otherThanWriter()[0];
     world.timeline.add('fault', 'every Lambda of the control plane is disabled');

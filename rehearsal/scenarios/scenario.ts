@@ -8,6 +8,8 @@ export interface Limits {
   readonly writeErrors: number | null;
   /** From the event's delivery to traffic having left the node. */
   readonly signalToRoutedMs: number | null;
+  /** Instances launched by the plane, exactly. */
+  readonly launches: number;
 }
 
 export interface Scenario {

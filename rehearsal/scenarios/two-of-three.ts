@@ -7,7 +7,7 @@ const APART_MS = 700;
 export const twoOfThree: Scenario = {
   name: 'two-of-three',
   summary: 'two nodes, the writer among them, terminate within a second',
-  limits: { writeOutageMs: null, writeErrors: null, signalToRoutedMs: null },
+  limits: { writeOutageMs: null, writeErrors: null, signalToRoutedMs: null, launches: 2 },
   run: async (world) => {
     const lost = [world.writer(), world.otherThanWriter()[0]];
     return heal(world, lost, async () => {

@@ -6,7 +6,7 @@ const BOOTSTRAP_WITHIN_SECONDS = 240;
 export const zoneOutage: Scenario = {
   name: 'zone-outage',
   summary: 'every host loses power at once and boots again: the cluster must be bootstrapped',
-  limits: { writeOutageMs: null, writeErrors: null, signalToRoutedMs: null },
+  limits: { writeOutageMs: null, writeErrors: null, signalToRoutedMs: null, launches: 0 },
   run: async (world) => {
     const all = world.members();
     const faultAtMs = Date.now();

@@ -1,0 +1,243 @@
+import type { AttributeValue, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { BatchGetItemCommand, GetItemCommand, QueryCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import type { Plain } from './attribute-values.ts';
+import { namesIn, toAttribute } from './attribute-values.ts';
+import type { Lazy } from './clients.ts';
+import { aws, isCode } from './errors.ts';
+import { takeClaim } from './ledger-claim.ts';
+import type { Key } from './ledger-items.ts';
+import {
+  FAILURE,
+  FLEET,
+  brakeKey,
+  entryOf,
+  failureKey,
+  incidentKey,
+  stateKey,
+  suspicionOf,
+  toBrake,
+  toEntries,
+  toFailure,
+  toLedger,
+  toOpenIncident,
+} from './ledger-items.ts';
+import { everyPage } from './pages.ts';
+import { CloudUnavailable, Conflict } from './ports.ts';
+import type { Clock, Ledger } from './ports.ts';
+
+/** How often DynamoDB is asked again for keys that it left unprocessed. */
+const READ_ATTEMPTS = 5;
+const FAILURE_KEPT_SECONDS = 24 * 3600;
+
+interface Update {
+  readonly key: Key;
+  readonly set: string;
+  readonly condition?: string;
+  readonly names?: Readonly<Record<string, string>>;
+  readonly values?: Readonly<Record<string, Plain>>;
+}
+
+/** The ledger in one DynamoDB table (`docs/architecture.md`). Errors as in `errors.ts`; failed conditions are Conflict. */
+export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: Clock): Ledger {
+  /** One conditional write; null when its condition did not hold, else the item as it is now. */
+  const update = async (u: Update): Promise<Record<string, AttributeValue> | null> => {
+    const values = Object.entries(u.values ?? {}).map(([k, v]) => [k, toAttribute(v)] as const);
+    try {
+      const answer = await aws('dynamodb:UpdateItem', () =>
+        dynamodb().send(
+          new UpdateItemCommand({
+            TableName: table,
+            Key: u.key,
+            UpdateExpression: u.set,
+            ConditionExpression: u.condition,
+            ExpressionAttributeNames: { ...namesIn(u.set, u.condition), ...u.names },
+            ExpressionAttributeValues: values.length === 0 ? undefined : Object.fromEntries(values),
+            ReturnValues: 'ALL_NEW',
+          }),
+        ),
+      );
+      return answer.Attributes ?? {};
+    } catch (error) {
+      if (isCode(error, 'ConditionalCheckFailedException')) return null;
+      throw error;
+    }
+  };
+
+  /** Sets one attribute of the cluster's state, or removes it. */
+  const put = async (cluster: string, attribute: string, value: Plain): Promise<void> => {
+    const names = { '#a': attribute };
+    await update(
+      value === null
+        ? { key: stateKey(cluster), set: 'REMOVE #a', names }
+        : { key: stateKey(cluster), set: 'SET #a = :v', names, values: { ':v': value } },
+    );
+  };
+
+  return {
+    async read(cluster) {
+      const items = await readBoth(dynamodb, table, clock, [stateKey(cluster), brakeKey]);
+      const find = (k: Key) => items.find((i) => i['pk']?.S === k.pk.S && i['sk']?.S === k.sk.S);
+      return { cluster: toLedger(cluster, find(stateKey(cluster))), brake: toBrake(find(brakeKey)) };
+    },
+
+    async setWriter(cluster, epoch, writer) {
+      const written = await update({
+        key: stateKey(cluster),
+        set: 'SET #writer = :writer, #epoch = :next',
+        condition: epoch === 0 ? 'attribute_not_exists(#epoch) OR #epoch = :epoch' : '#epoch = :epoch',
+        values: { ':writer': writer, ':epoch': epoch, ':next': epoch + 1 },
+      });
+      if (written !== null) return epoch + 1;
+      throw new Conflict(`cluster ${cluster} is no longer at epoch ${epoch}: observe again, then plan again`);
+    },
+
+    claim: (cluster, claim) => takeClaim(dynamodb, table, cluster, claim),
+
+    async amendClaim(cluster, execution, known) {
+      const amended = Object.entries(known).filter((e): e is [string, string | null] => e[1] !== undefined);
+      const written = await update({
+        key: stateKey(cluster),
+        // With nothing to add the condition is still asked: the caller learns whether it holds the claim.
+        set:
+          amended.length === 0
+            ? 'SET #claim.#execution = :e'
+            : `SET ${amended.map(([k]) => `#claim.#${k} = :${k}`).join(', ')}`,
+        condition: '#claim.#execution = :e',
+        values: { ':e': execution, ...Object.fromEntries(amended.map(([k, v]) => [`:${k}`, v])) },
+      });
+      if (written === null) throw new Conflict(`the claim on ${cluster} is no longer held by ${execution}: stop`);
+    },
+
+    async releaseClaim(cluster, execution) {
+      // Null means that it is not ours (any more), which is what the caller wants.
+      await update({
+        key: stateKey(cluster),
+        set: 'REMOVE #claim',
+        condition: '#claim.#execution = :e',
+        values: { ':e': execution },
+      });
+    },
+
+    setMaintenance: (cluster, maintenance) => put(cluster, 'maintenance', maintenance && { ...maintenance }),
+    setSuspicion: (cluster, node, suspicion) => put(cluster, suspicionOf(node), suspicion && { ...suspicion }),
+    setEscalation: (cluster, escalation) => put(cluster, 'escalation', escalation && { ...escalation }),
+
+    async openIncident(cluster, incident) {
+      const item = await update({
+        key: stateKey(cluster),
+        set: 'SET #incident = if_not_exists(#incident, :i)',
+        values: { ':i': { ...incident } },
+      });
+      return toOpenIncident(cluster, item ?? undefined);
+    },
+
+    async closeIncident(cluster, incident) {
+      await update({
+        key: stateKey(cluster),
+        set: 'REMOVE #incident',
+        condition: '#incident.#id = :i',
+        values: { ':i': incident },
+      });
+    },
+
+    async record(cluster, incident, key, entry) {
+      await update({
+        key: incidentKey(cluster, incident),
+        set: 'SET #k = if_not_exists(#k, :e)',
+        names: { '#k': entryOf(key) },
+        values: { ':e': { ...entry } },
+      });
+    },
+
+    async incident(cluster, incident) {
+      const answer = await aws('dynamodb:GetItem', () =>
+        dynamodb().send(
+          new GetItemCommand({ TableName: table, Key: incidentKey(cluster, incident), ConsistentRead: true }),
+        ),
+      );
+      return toEntries(incident, answer.Item);
+    },
+
+    async noteFailure(failure) {
+      await update({
+        key: failureKey(failure),
+        set: 'SET #cluster = :c, #node = :n, #atMs = :at, #expiresAt = :gone',
+        // A late report does not make the failure older than it is known to be.
+        condition: 'attribute_not_exists(#atMs) OR #atMs < :at',
+        values: {
+          ':c': failure.cluster,
+          ':n': failure.node,
+          ':at': failure.atMs,
+          ':gone': Math.floor(failure.atMs / 1000) + FAILURE_KEPT_SECONDS,
+        },
+      });
+    },
+
+    async failuresSince(sinceMs) {
+      const items = await everyFailure(dynamodb, table, sinceMs);
+      return items.map(toFailure);
+    },
+
+    async engageBrake(reason, atMs) {
+      // Already engaged: the first reason stays.
+      await update({
+        key: brakeKey,
+        set: 'SET #engaged = :yes, #reason = :reason, #sinceMs = :at',
+        condition: 'attribute_not_exists(#engaged) OR #engaged <> :yes',
+        values: { ':yes': true, ':reason': reason, ':at': atMs },
+      });
+    },
+
+    async releaseBrake(by, atMs) {
+      await update({
+        key: brakeKey,
+        set: 'SET #engaged = :no, #releasedBy = :by, #releasedAtMs = :at',
+        values: { ':no': false, ':by': by, ':at': atMs },
+      });
+    },
+  };
+}
+
+type Items = readonly Record<string, AttributeValue>[];
+
+/** BatchGetItem may leave keys unprocessed without an error. */
+async function readBoth(dynamodb: Lazy<DynamoDBClient>, table: string, clock: Clock, keys: Key[]): Promise<Items> {
+  const found: Record<string, AttributeValue>[] = [];
+  let left: Record<string, AttributeValue>[] = keys;
+  for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt += 1) {
+    const request = { [table]: { Keys: left, ConsistentRead: true } };
+    const answer = await aws('dynamodb:BatchGetItem', () =>
+      dynamodb().send(new BatchGetItemCommand({ RequestItems: request })),
+    );
+    found.push(...(answer.Responses?.[table] ?? []));
+    left = answer.UnprocessedKeys?.[table]?.Keys ?? [];
+    if (left.length === 0) return found;
+    if (attempt < READ_ATTEMPTS) await clock.sleep(25 * 2 ** attempt);
+  }
+  throw new CloudUnavailable(`dynamodb:BatchGetItem left ${left.length} keys unread after ${READ_ATTEMPTS} attempts`);
+}
+
+const everyFailure = (dynamodb: Lazy<DynamoDBClient>, table: string, sinceMs: number): Promise<Items> =>
+  everyPage<Record<string, AttributeValue>>(async (token) => {
+    const page = await aws('dynamodb:Query', () =>
+      dynamodb().send(
+        new QueryCommand({
+          TableName: table,
+          ConsistentRead: true,
+          KeyConditionExpression: '#pk = :fleet AND begins_with(#sk, :failure)',
+          FilterExpression: '#atMs >= :since',
+          ExpressionAttributeNames: namesIn('#pk #sk #atMs'),
+          ExpressionAttributeValues: {
+            ':fleet': toAttribute(FLEET),
+            ':failure': toAttribute(FAILURE),
+            ':since': toAttribute(sinceMs),
+          },
+          ...(token === undefined ? {} : { ExclusiveStartKey: JSON.parse(token) as Record<string, AttributeValue> }),
+        }),
+      ),
+    );
+    return {
+      items: page.Items ?? [],
+      next: page.LastEvaluatedKey === undefined ? undefined : JSON.stringify(page.LastEvaluatedKey),
+    };
+  });

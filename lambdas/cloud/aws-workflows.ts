@@ -1,0 +1,55 @@
+import type { SFNClient } from '@aws-sdk/client-sfn';
+import { DescribeExecutionCommand, StartExecutionCommand } from '@aws-sdk/client-sfn';
+import type { Lazy } from './clients.ts';
+import { aws, isCode } from './errors.ts';
+import type { Workflows } from './ports.ts';
+
+export interface StateMachines {
+  /** ARN of the machine for modes `rejoin`, `replace` and `add`. */
+  readonly replace: string;
+  /** ARN of the machine for mode `bootstrap`. */
+  readonly bootstrap: string;
+}
+
+/** Standard workflows of Step Functions. Errors as in `errors.ts`. */
+export function awsWorkflows(sfn: Lazy<SFNClient>, machines: StateMachines): Workflows {
+  return {
+    async start(name, input) {
+      const machine = input.mode === 'bootstrap' ? machines.bootstrap : machines.replace;
+      try {
+        const answer = await aws('states:StartExecution', () =>
+          sfn().send(new StartExecutionCommand({ stateMachineArn: machine, name, input: JSON.stringify(input) })),
+        );
+        return answer.executionArn ?? executionArn(machine, name);
+      } catch (error) {
+        // Names are deterministic per incident and attempt: it was started before, which is what was wanted.
+        if (isCode(error, 'ExecutionAlreadyExists')) return executionArn(machine, name);
+        throw error;
+      }
+    },
+
+    async state(arn) {
+      try {
+        const answer = await aws('states:DescribeExecution', () =>
+          sfn().send(new DescribeExecutionCommand({ executionArn: arn })),
+        );
+        if (answer.status === undefined) throw new Error(`states:DescribeExecution gave no status for ${arn}`);
+        return answer.status;
+      } catch (error) {
+        if (isCode(error, 'ExecutionDoesNotExist')) return 'NOT_FOUND';
+        throw error;
+      }
+    },
+  };
+}
+
+/** `arn:…:stateMachine:NAME` and an execution's name give `arn:…:execution:NAME:EXECUTION`. */
+export function executionArn(stateMachineArn: string, name: string): string {
+  const parts = stateMachineArn.split(':');
+  if (parts.length !== 7 || parts[5] !== 'stateMachine') {
+    throw new Error(
+      `${JSON.stringify(stateMachineArn)} is not a state machine: give arn:aws:states:REGION:ACCOUNT:stateMachine:NAME`,
+    );
+  }
+  return [...parts.slice(0, 5), 'execution', parts[6], name].join(':');
+}

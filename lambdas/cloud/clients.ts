@@ -1,0 +1,48 @@
+/**
+ * The one place that makes AWS clients. Each is a function that makes its client at the first call and keeps it, so that
+ * a bundle holds only the clients it uses and a cold start pays only for those it needs.
+ */
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { EC2Client } from '@aws-sdk/client-ec2';
+import { ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
+import { Route53Client } from '@aws-sdk/client-route-53';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SFNClient } from '@aws-sdk/client-sfn';
+import { SNSClient } from '@aws-sdk/client-sns';
+import { SQSClient } from '@aws-sdk/client-sqs';
+import { SSMClient } from '@aws-sdk/client-ssm';
+
+/** A client, made when it is first asked for. */
+export type Lazy<T> = () => T;
+
+/**
+ * Settings of every client. A call that AWS does not answer is given up after 5 s and tried again, four times in all
+ * with exponential backoff; the SDK's own default is to wait without end. Retry mode `standard`, not `adaptive`: the
+ * latter holds calls back on the client's side, which a fence must not wait for. Sockets are kept open between calls.
+ */
+export const CLIENT_SETTINGS = {
+  maxAttempts: 4,
+  retryMode: 'standard',
+  requestHandler: {
+    connectionTimeout: 1_000,
+    requestTimeout: 5_000,
+    throwOnRequestTimeout: true,
+    httpAgent: { keepAlive: true, maxSockets: 50 },
+    httpsAgent: { keepAlive: true, maxSockets: 50 },
+  },
+} as const;
+
+const once = <T>(make: () => T): Lazy<T> => {
+  let made: T | undefined;
+  return () => (made ??= make());
+};
+
+export const dynamodb = /* @__PURE__ */ once(() => new DynamoDBClient(CLIENT_SETTINGS));
+export const ec2 = /* @__PURE__ */ once(() => new EC2Client(CLIENT_SETTINGS));
+export const elb = /* @__PURE__ */ once(() => new ElasticLoadBalancingV2Client(CLIENT_SETTINGS));
+export const route53 = /* @__PURE__ */ once(() => new Route53Client(CLIENT_SETTINGS));
+export const secretsManager = /* @__PURE__ */ once(() => new SecretsManagerClient(CLIENT_SETTINGS));
+export const sfn = /* @__PURE__ */ once(() => new SFNClient(CLIENT_SETTINGS));
+export const sns = /* @__PURE__ */ once(() => new SNSClient(CLIENT_SETTINGS));
+export const sqs = /* @__PURE__ */ once(() => new SQSClient(CLIENT_SETTINGS));
+export const ssm = /* @__PURE__ */ once(() => new SSMClient(CLIENT_SETTINGS));

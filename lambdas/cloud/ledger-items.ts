@@ -1,0 +1,104 @@
+/**
+ * The ledger's items as DynamoDB holds them, read through schemas: another version of Rejoin or a person may have written
+ * them. Maps that grow (suspicions, entries) are flat attributes with a prefix, because a single UpdateItem can set one of
+ * those whether or not anything was there before, and an item's nested map would have to be made first.
+ */
+import type { AttributeValue } from '@aws-sdk/client-dynamodb';
+import * as z from 'zod/mini';
+import type {
+  ClusterLedger,
+  FleetBrake,
+  FleetFailure,
+  IncidentEntry,
+  OpenIncident,
+  Suspicion,
+} from '../model/ledger.ts';
+import { EMPTY_LEDGER, RELEASED_BRAKE } from '../model/ledger.ts';
+import type { Plain } from './attribute-values.ts';
+import { fromItem } from './attribute-values.ts';
+
+export type Key = Record<'pk' | 'sk', AttributeValue.SMember>;
+type Item = Readonly<Record<string, AttributeValue>>;
+
+const key = (pk: string, sk: string): Key => ({ pk: { S: pk }, sk: { S: sk } });
+export const FLEET = 'fleet';
+export const FAILURE = 'failure#';
+export const stateKey = (cluster: string): Key => key(`cluster#${cluster}`, 'state');
+export const incidentKey = (cluster: string, incident: string): Key =>
+  key(`cluster#${cluster}`, `incident#${incident}`);
+export const brakeKey: Key = key(FLEET, 'brake');
+export const failureKey = (f: FleetFailure): Key => key(FLEET, `${FAILURE}${f.cluster}#${f.node}`);
+
+export const suspicionOf = (node: string): string => `suspicion#${node}`;
+export const entryOf = (entryKey: string): string => `entry#${entryKey}`;
+
+const text = z.string();
+const number = z.number();
+const orNull = <T extends z.core.$ZodType>(schema: T) => z._default(z.nullable(schema), null);
+
+const claim = z.object({
+  execution: text,
+  incident: text,
+  mode: z.enum(['rejoin', 'replace', 'add', 'bootstrap']),
+  node: orNull(text),
+  joiner: orNull(text),
+  donor: orNull(text),
+  claimedAtMs: number,
+});
+const suspicion = z.object({
+  sinceMs: number,
+  kind: z.enum(['refused', 'silent', 'unreachable', 'rejected', 'partitioned', 'stopped']),
+});
+const incidentSchema = z.object({ id: text, openedAtMs: number, node: orNull(text), diagnosis: text });
+const state = z.object({
+  epoch: z._default(number, 0),
+  writer: orNull(text),
+  maintenance: orNull(z.object({ node: text, by: text, sinceMs: number })),
+  claim: orNull(claim),
+  escalation: orNull(z.object({ node: orNull(text), incident: text, attempts: number, atMs: number, reason: text })),
+  incident: orNull(incidentSchema),
+});
+const brake = z.object({ engaged: z._default(z.boolean(), false), reason: orNull(text), sinceMs: orNull(number) });
+const entry = z.object({ atMs: number, who: text, what: text, why: text });
+const failure = z.object({ cluster: text, node: text, atMs: number });
+
+/** @throws Error naming the item and what is wrong in it: a ledger that cannot be read is never taken for an empty one. */
+function read<T>(what: string, schema: z.ZodMiniType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const wrong = parsed.error.issues.map((i) => `${i.path.join('.') || 'item'}: ${i.message}`).join('; ');
+  throw new Error(`the ledger's ${what} is not readable (${wrong}): correct or delete that item`);
+}
+
+const prefixed = (item: Record<string, Plain>, prefix: string): readonly [string, Plain][] =>
+  Object.entries(item).flatMap(([k, v]) => (k.startsWith(prefix) ? [[k.slice(prefix.length), v]] : []));
+
+export function toLedger(cluster: string, item: Item | undefined): ClusterLedger {
+  if (item === undefined) return EMPTY_LEDGER;
+  const plain = fromItem(item);
+  const suspicions: Record<string, Suspicion> = {};
+  for (const [node, v] of prefixed(plain, suspicionOf(''))) {
+    suspicions[node] = read(`suspicion of ${node} in cluster ${cluster}`, suspicion, v);
+  }
+  return { ...read(`state of cluster ${cluster}`, state, plain), suspicions };
+}
+
+/** An unreadable brake throws, which stops whoever would have acted: it must not fail open. */
+export function toBrake(item: Item | undefined): FleetBrake {
+  if (item === undefined) return RELEASED_BRAKE;
+  const found = read('fleet brake', brake, fromItem(item));
+  return found.engaged ? found : RELEASED_BRAKE;
+}
+
+/** In the order of their time, then of their key. */
+export function toEntries(incident: string, item: Item | undefined): readonly IncidentEntry[] {
+  return prefixed(fromItem(item ?? {}), entryOf(''))
+    .map(([k, v]) => ({ k, line: read(`entry ${k} of incident ${incident}`, entry, v) }))
+    .sort((a, b) => a.line.atMs - b.line.atMs || (a.k < b.k ? -1 : 1))
+    .map(({ line }) => line);
+}
+
+export const toFailure = (item: Item): FleetFailure => read('failure', failure, fromItem(item));
+
+export const toOpenIncident = (cluster: string, item: Item | undefined): OpenIncident =>
+  read(`open incident of ${cluster}`, incidentSchema, fromItem(item ?? {})['incident']);

@@ -1,0 +1,215 @@
+/**
+ * Asks one Galera node for its status, and says how it failed when it fails. A connection is kept for each node, so that a
+ * probe is one round trip. A kept connection that stays mute for half the deadline is doubted: a fresh one tells whether
+ * the process hangs (TCP connects, no greeting), is gone (refused), or the host is (nothing answers).
+ */
+import { connect as connectSocket, type Socket } from 'node:net';
+import type { DbCredentials, Prober } from '../../cloud/ports.ts';
+import type { Probe } from '../../model/view.ts';
+import { Connection, ConnectionEnded } from './connection.ts';
+import { ServerError } from './packets.ts';
+import { parseStatus, STATUS_SQL, type StatusRow } from './status.ts';
+
+export interface ProberOptions {
+  /** A probe answers within this, in milliseconds. */
+  readonly deadlineMs?: number;
+  /** How long a kept connection may be mute before a fresh one is tried beside it; half the deadline unless said. */
+  readonly patienceMs?: number;
+  readonly nowMs?: () => number;
+  /** How sockets are made. */
+  readonly connect?: (host: string, port: number) => Socket;
+}
+
+type Target = Parameters<Prober['probe']>[0];
+
+/** What a probe found, before it is timed. */
+type Finding =
+  | { readonly kind: 'rows'; readonly rows: readonly StatusRow[] }
+  | { readonly kind: 'refused' | 'silent' | 'unreachable' | 'rejected'; readonly detail: string };
+
+interface Settings {
+  readonly deadlineMs: number;
+  readonly patienceMs: number;
+  readonly connect: (host: string, port: number) => Socket;
+}
+
+const errorCode = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code;
+
+/** How a fresh attempt that ended with `error` is to be understood; null: worth one more attempt. */
+function classify(error: unknown, connected: boolean, where: string): Exclude<Finding, { kind: 'rows' }> | null {
+  if (error instanceof ServerError) {
+    return { kind: 'rejected', detail: `${where} refuses the probe: ${error.errno} ${error.message}` };
+  }
+  if (error instanceof ConnectionEnded) {
+    const code = errorCode(error.cause);
+    if (code === 'ECONNREFUSED') return { kind: 'refused', detail: `${where} refuses connections: no process listens` };
+    // Accepted by the kernel, then reset: the process ended in this moment. The next attempt sees what is left.
+    if (connected) return null;
+    return { kind: 'unreachable', detail: `${where} cannot be reached: ${code ?? error.message}` };
+  }
+  return {
+    kind: 'rejected',
+    detail: `${where} does not speak as MariaDB does: ${error instanceof Error ? error.message : String(error)}`,
+  };
+}
+
+/** The course of one probe: the first certain finding counts, and the deadline turns uncertainty into one. */
+class OneProbe {
+  readonly #where: string;
+  readonly #open: Connection[] = [];
+  readonly #timers: NodeJS.Timeout[] = [];
+  #connected = false;
+  #attempts = 0;
+  #resolve: (outcome: { finding: Finding; connection: Connection | null }) => void = () => undefined;
+  #over = false;
+  readonly #target: Target;
+  readonly #credentials: DbCredentials;
+  readonly #settings: Settings;
+
+  constructor(target: Target, credentials: DbCredentials, settings: Settings) {
+    this.#target = target;
+    this.#credentials = credentials;
+    this.#settings = settings;
+    this.#where = `${target.host}:${target.port}`;
+  }
+
+  /** Answers the finding, and the connection that is fit to be kept, if any. */
+  run(kept: Connection | null): Promise<{ finding: Finding; connection: Connection | null }> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+      this.#timers.push(setTimeout(() => this.#timeUp(), this.#settings.deadlineMs));
+      if (kept === null) {
+        this.#fresh();
+        return;
+      }
+      this.#open.push(kept);
+      kept.busy();
+      this.#timers.push(setTimeout(() => this.#fresh(), this.#settings.patienceMs));
+      void this.#ask(kept, () => Promise.resolve()).catch(() => {
+        // It had been closed while it lay idle (or the server is gone): only a fresh attempt can tell.
+        kept.destroy();
+        this.#fresh();
+      });
+    });
+  }
+
+  /** Gives up at once; the socket's end is no news about the node. */
+  abandon(): void {
+    this.#finish({ kind: 'silent', detail: `the probe of ${this.#where} was given up` }, null);
+  }
+
+  async #ask(connection: Connection, first: () => Promise<void>): Promise<void> {
+    await first();
+    const rows = await connection.query(STATUS_SQL);
+    this.#finish({ kind: 'rows', rows }, connection);
+  }
+
+  #fresh(): void {
+    if (this.#over || this.#attempts > 0) return;
+    this.#attempt();
+  }
+
+  #attempt(): void {
+    this.#attempts++;
+    this.#connected = false;
+    const { host, port } = this.#target;
+    let socket: Socket;
+    try {
+      socket = this.#settings.connect(host, port);
+    } catch (error) {
+      // Node refuses a port or host that cannot be before it tries.
+      this.#finish({ kind: 'unreachable', detail: `${this.#where} is no address to connect to: ${String(error)}` }, null);
+      return;
+    }
+    socket.once('connect', () => (this.#connected = true));
+    const connection = new Connection(socket);
+    this.#open.push(connection);
+    const { user, password } = this.#credentials;
+    this.#ask(connection, () => connection.login(user, password)).catch((error: unknown) => {
+      if (this.#over) return;
+      connection.destroy();
+      const finding = classify(error, this.#connected, this.#where);
+      if (finding !== null) this.#finish(finding, null);
+      else if (this.#attempts < 3) this.#attempt();
+      else
+        this.#finish(
+          { kind: 'silent', detail: `${this.#where} accepts connections and closes them without a word` },
+          null,
+        );
+    });
+  }
+
+  #timeUp(): void {
+    const within = `within ${this.#settings.deadlineMs} ms`;
+    this.#finish(
+      this.#connected
+        ? { kind: 'silent', detail: `${this.#where} accepted the connection and said nothing more ${within}` }
+        : { kind: 'unreachable', detail: `${this.#where} did not answer the connection attempt ${within}` },
+      null,
+    );
+  }
+
+  #finish(finding: Finding, keep: Connection | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#timers.forEach(clearTimeout);
+    for (const connection of this.#open) if (connection !== keep) connection.destroy();
+    this.#resolve({ finding, connection: keep });
+  }
+}
+
+const plainConnect = (host: string, port: number): Socket => connectSocket({ host, port, noDelay: true });
+
+/**
+ * A prober for Galera nodes. `probe` never throws and answers within the deadline (2 s unless said). Probes of different
+ * nodes run side by side; two of the same node at once use a connection each, of which one is kept.
+ */
+export function galeraProber(options: ProberOptions = {}): Prober {
+  const { deadlineMs = 2000, nowMs = Date.now, connect = plainConnect } = options;
+  const settings: Settings = { deadlineMs, patienceMs: options.patienceMs ?? deadlineMs / 2, connect };
+  const idle = new Map<string, Connection>();
+  const running = new Set<OneProbe>();
+  let closed = false;
+
+  const keep = (key: string, connection: Connection): void => {
+    if (closed || idle.has(key) || !connection.usable) {
+      connection.destroy();
+      return;
+    }
+    connection.idle();
+    idle.set(key, connection);
+  };
+
+  const take = (key: string): Connection | null => {
+    const connection = idle.get(key);
+    idle.delete(key);
+    if (connection === undefined || connection.usable) return connection ?? null;
+    connection.destroy();
+    return null;
+  };
+
+  return {
+    async probe(target, credentials): Promise<Probe> {
+      const startedAtMs = nowMs();
+      const key = JSON.stringify([target.host, target.port, credentials.user, credentials.password]);
+      const one = new OneProbe(target, credentials, settings);
+      running.add(one);
+      const { finding, connection } = await one.run(take(key));
+      running.delete(one);
+      if (connection !== null) keep(key, connection);
+      const atMs = nowMs();
+      const times = { atMs, tookMs: atMs - startedAtMs };
+      if (finding.kind !== 'rows') return { ...finding, ...times };
+      const parsed = parseStatus(finding.rows);
+      if (parsed.ok) return { kind: 'answered', ...times, status: parsed.status };
+      return { kind: 'rejected', ...times, detail: `${target.host}:${target.port} answers, but ${parsed.reason}` };
+    },
+
+    async close(): Promise<void> {
+      closed = true;
+      for (const one of running) one.abandon();
+      for (const connection of idle.values()) connection.destroy();
+      idle.clear();
+    },
+  };
+}

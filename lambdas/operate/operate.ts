@@ -1,0 +1,151 @@
+/**
+ * A person's hand on the plane. It writes what the person wants to the ledger and asks for a reconcile, which does it within
+ * the safety rules: whether a node can be drained without taking the last target away is decided there, from what is so then.
+ */
+import type { Clock, Instances, Ledger, Log, ReconcileRequests, Specs } from '../cloud/ports.ts';
+import type { ClusterLedger, FleetBrake, IncidentEntry } from '../model/ledger.ts';
+import { parseRequest } from './request.ts';
+import type { OperateRequest } from './request.ts';
+
+export interface OperatePorts {
+  readonly clock: Clock;
+  readonly specs: Specs;
+  readonly instances: Instances;
+  readonly ledger: Ledger;
+  readonly requests: ReconcileRequests;
+  readonly log: Log;
+  /** Answers another value each time. */
+  readonly unique: () => string;
+}
+
+export type OperateAnswer =
+  | { readonly accepted: true; readonly message: string }
+  | { readonly accepted: false; readonly message: string }
+  | {
+      readonly accepted: true;
+      readonly message: string;
+      readonly ledger: ClusterLedger;
+      readonly brake: FleetBrake;
+      readonly incident: readonly IncidentEntry[];
+    };
+
+/** Never throws for what the person got wrong; throws what AWS got wrong, so that the invocation shows it. */
+export async function operate(input: unknown, ports: OperatePorts): Promise<OperateAnswer> {
+  const request = parseRequest(input);
+  if (typeof request === 'string') return refuse(request);
+  const answer = await carryOut(request, ports);
+  ports.log.info('operated', { request, accepted: answer.accepted, message: answer.message });
+  return answer;
+}
+
+async function carryOut(request: OperateRequest, ports: OperatePorts): Promise<OperateAnswer> {
+  if (request.action === 'release-brake') return releaseBrake(request.by, ports);
+  const clusters = (await ports.specs.list()).map((s) => s.cluster);
+  if (!clusters.includes(request.cluster)) {
+    return refuse(`no cluster ${JSON.stringify(request.cluster)}; there are ${list(clusters)}`);
+  }
+  switch (request.action) {
+    case 'maintenance-on':
+      return maintenanceOn(request, ports);
+    case 'maintenance-off':
+      return maintenanceOff(request, ports);
+    case 'acknowledge':
+      return acknowledge(request.cluster, request.by, ports);
+    case 'status':
+      return status(request.cluster, ports);
+  }
+}
+
+type OfNode = Extract<OperateRequest, { readonly node: string }>;
+
+async function maintenanceOn({ cluster, node, by }: OfNode, ports: OperatePorts): Promise<OperateAnswer> {
+  const [instances, { cluster: ledger }] = await Promise.all([
+    ports.instances.ofCluster(cluster),
+    ports.ledger.read(cluster),
+  ]);
+  const live = instances.filter((i) => i.state !== 'terminated' && i.state !== 'shutting-down').map((i) => i.id);
+  if (!live.includes(node)) return refuse(`${node} is no instance of ${cluster}; there are ${list(live)}`);
+  const { maintenance, claim } = ledger;
+  if (maintenance !== null && maintenance.node !== node) {
+    return refuse(
+      `${maintenance.node} of ${cluster} is in maintenance by ${maintenance.by} already, and one node at a time is what a ` +
+        'cluster can spare: end that first with {"action":"maintenance-off"}',
+    );
+  }
+  if (claim !== null) {
+    return refuse(
+      `${claim.execution} is at work on ${cluster} (${claim.mode} of ${claim.node ?? 'the cluster'}): ask again when it has ended`,
+    );
+  }
+  if (maintenance === null) await ports.ledger.setMaintenance(cluster, { node, by, sinceMs: ports.clock.nowMs() });
+  await note(cluster, ledger, 'maintenance on', `${node}, by ${by}`, ports);
+  await ask([cluster], 'maintenance-on', ports);
+  return accept(`${node} of ${cluster} is in maintenance: it is drained as soon as another node can take its place`);
+}
+
+async function maintenanceOff({ cluster, node, by }: OfNode, ports: OperatePorts): Promise<OperateAnswer> {
+  const { cluster: ledger } = await ports.ledger.read(cluster);
+  if (ledger.maintenance?.node !== node) {
+    return refuse(
+      `${node} of ${cluster} is not in maintenance; in maintenance is ${ledger.maintenance?.node ?? 'no node'}`,
+    );
+  }
+  await ports.ledger.setMaintenance(cluster, null);
+  await note(cluster, ledger, 'maintenance off', `${node}, by ${by}`, ports);
+  await ask([cluster], 'maintenance-off', ports);
+  return accept(`${node} of ${cluster} is out of maintenance: it is routed to again as soon as it is Synced`);
+}
+
+async function acknowledge(cluster: string, by: string, ports: OperatePorts): Promise<OperateAnswer> {
+  const { cluster: ledger } = await ports.ledger.read(cluster);
+  const { escalation } = ledger;
+  if (escalation === null) return refuse(`${cluster} has no escalation to acknowledge`);
+  await ports.ledger.setEscalation(cluster, null);
+  await ports.ledger.record(cluster, escalation.incident, `acknowledged ${escalation.attempts}`, {
+    atMs: ports.clock.nowMs(),
+    who: 'operate',
+    what: `acknowledged attempt ${escalation.attempts}`,
+    why: `by ${by}; it had failed: ${escalation.reason}`,
+  });
+  await ask([cluster], 'acknowledge', ports);
+  return accept(
+    `the escalation of ${escalation.incident} is acknowledged: recovery is tried again if it is still needed`,
+  );
+}
+
+async function releaseBrake(by: string, ports: OperatePorts): Promise<OperateAnswer> {
+  await ports.ledger.releaseBrake(by, ports.clock.nowMs());
+  const clusters = (await ports.specs.list()).map((s) => s.cluster);
+  await ask(clusters, 'release-brake', ports);
+  return accept(`the fleet brake is released; ${list(clusters)} are looked at again`);
+}
+
+async function status(cluster: string, ports: OperatePorts): Promise<OperateAnswer> {
+  const { cluster: ledger, brake } = await ports.ledger.read(cluster);
+  const id = ledger.incident?.id ?? ledger.escalation?.incident ?? null;
+  const incident = id === null ? [] : await ports.ledger.incident(cluster, id);
+  const message = id === null ? `${cluster} has no open incident` : `incident ${id}`;
+  return { accepted: true, message, ledger, brake, incident };
+}
+
+/** On the record of the open incident, when there is one. */
+async function note(
+  cluster: string,
+  ledger: ClusterLedger,
+  what: string,
+  why: string,
+  ports: OperatePorts,
+): Promise<void> {
+  if (ledger.incident === null) return;
+  const atMs = ports.clock.nowMs();
+  await ports.ledger.record(cluster, ledger.incident.id, `${what} ${atMs}`, { atMs, who: 'operate', what, why });
+}
+
+async function ask(clusters: readonly string[], action: string, ports: OperatePorts): Promise<void> {
+  const cause = `operate-${action}-${ports.unique()}`;
+  await ports.requests.send(clusters.map((cluster) => ({ cluster, cause })));
+}
+
+const refuse = (message: string): OperateAnswer => ({ accepted: false, message });
+const accept = (message: string): OperateAnswer => ({ accepted: true, message });
+const list = (names: readonly string[]): string => (names.length === 0 ? 'none' : [...names].sort().join(', '));

@@ -1,0 +1,195 @@
+/**
+ * Carries out a plan. Every change is idempotent; the first routing write of a batch, and any that comes more than a second
+ * after the last look, is preceded by a strongly consistent look at the ledger's epoch (safety rule 2): another hand that
+ * changed the writer or took the claim has raised it, and then this plan is about a past that is gone. SetWriter needs no
+ * look of its own: it is conditional.
+ *
+ * One failing change does not stop what does not depend on it: a failing DNS call does not keep a recovery from starting.
+ * What does depend: everything about routing on SetWriter, and within a target group each change on those before it.
+ */
+import { Conflict } from '../cloud/ports.ts';
+import type { Change, Plan, Refusal } from '../model/change.ts';
+import type { ClusterView } from '../model/view.ts';
+import { note } from './notify.ts';
+import type { ReconcilePorts } from './ports.ts';
+import { ownerOf } from './situation.ts';
+import { startRecovery } from './start.ts';
+
+export interface Failure {
+  readonly change: Change;
+  readonly error: unknown;
+}
+
+export interface Applied {
+  readonly done: readonly Change[];
+  /** What apply itself declined: the brake, found engaged or to be engaged at the last moment. */
+  readonly refusals: readonly Refusal[];
+  readonly failures: readonly Failure[];
+  /** Set when the ledger was no longer at the plan's epoch; nothing was routed from then on. */
+  readonly stale: string | null;
+}
+
+/** For how long a look at the epoch is good. */
+const EPOCH_GOOD_FOR_MS = 1000;
+
+export async function apply(plan: Plan, view: ClusterView, ports: ReconcilePorts): Promise<Applied> {
+  const run = new Run(view, ports);
+  for (const change of plan.changes) await run.attempt(change);
+  return run.result();
+}
+
+class Run {
+  readonly #view: ClusterView;
+  readonly #ports: ReconcilePorts;
+  readonly #done: Change[] = [];
+  readonly #refusals: Refusal[] = [];
+  readonly #failures: Failure[] = [];
+  /** Target groups in which a change failed: what comes later there relied on it. */
+  readonly #stuck = new Set<string>();
+  #stale: string | null = null;
+  #writerFailed = false;
+  #epoch: number;
+  #epochSeenAtMs = Number.NEGATIVE_INFINITY;
+  #incident: string | null;
+
+  constructor(view: ClusterView, ports: ReconcilePorts) {
+    this.#view = view;
+    this.#ports = ports;
+    this.#epoch = view.ledger.epoch;
+    this.#incident = view.ledger.incident?.id ?? null;
+  }
+
+  async attempt(change: Change): Promise<void> {
+    if (this.#isBlocked(change)) return;
+    try {
+      if (isRouting(change)) await this.#checkEpoch();
+      await this.#carryOut(change);
+      this.#done.push(change);
+    } catch (error) {
+      if (error instanceof Conflict) this.#stale = error.message;
+      this.#failures.push({ change, error });
+      if ('groupArn' in change) this.#stuck.add(change.groupArn);
+      if (change.kind === 'SetWriter') this.#writerFailed = true;
+    }
+  }
+
+  result(): Applied {
+    return { done: this.#done, refusals: this.#refusals, failures: this.#failures, stale: this.#stale };
+  }
+
+  #isBlocked(change: Change): boolean {
+    if (this.#stale !== null && change.kind !== 'NoteSuspicion') return true;
+    if ('groupArn' in change && this.#stuck.has(change.groupArn)) return true;
+    return this.#writerFailed && isRouting(change);
+  }
+
+  async #checkEpoch(): Promise<void> {
+    const nowMs = this.#ports.clock.nowMs();
+    if (nowMs - this.#epochSeenAtMs <= EPOCH_GOOD_FOR_MS) return;
+    const { cluster } = await this.#ports.ledger.read(this.#view.spec.name);
+    if (cluster.epoch !== this.#epoch) {
+      throw new Conflict(
+        `cluster ${this.#view.spec.name} is at epoch ${cluster.epoch}, the plan is of ${this.#epoch}: observe again`,
+      );
+    }
+    this.#epochSeenAtMs = nowMs;
+  }
+
+  async #carryOut(change: Change): Promise<void> {
+    const { ledger } = this.#ports;
+    const cluster = this.#view.spec.name;
+    switch (change.kind) {
+      case 'OpenIncident':
+        return this.#open(change);
+      case 'SetWriter':
+        // Together with its line on the record: neither waits for the other.
+        await Promise.all([this.#setWriter(change.to), this.#record(change)]);
+        return;
+      case 'Deregister':
+      case 'Register':
+      case 'SettleDrain':
+      case 'UpsertRecord':
+        await Promise.all([this.#route(change), this.#record(change)]);
+        return;
+      case 'ReleaseClaim':
+        await this.#record(change);
+        // First the attempt is counted: were it lost after the release, the next start would find the old name taken.
+        if (change.escalation) await ledger.setEscalation(cluster, change.escalation);
+        return ledger.releaseClaim(cluster, change.execution);
+      case 'StartRecovery':
+        return this.#start(change);
+      case 'NoteSuspicion':
+        return ledger.setSuspicion(cluster, change.node, change.suspicion);
+      case 'CloseIncident':
+        await this.#record(change);
+        if (this.#view.ledger.escalation !== null) await ledger.setEscalation(cluster, null);
+        return ledger.closeIncident(cluster, change.incident);
+    }
+  }
+
+  async #open(change: Extract<Change, { kind: 'OpenIncident' }>): Promise<void> {
+    const { incident: id, node, diagnosis } = change;
+    const openedAtMs = this.#ports.clock.nowMs();
+    const open = await this.#ports.ledger.openIncident(this.#view.spec.name, { id, openedAtMs, node, diagnosis });
+    this.#incident = open.id;
+    await this.#record(change);
+  }
+
+  async #setWriter(to: string): Promise<void> {
+    this.#epoch = await this.#ports.ledger.setWriter(this.#view.spec.name, this.#epoch, to);
+    this.#epochSeenAtMs = this.#ports.clock.nowMs();
+  }
+
+  /**
+   * A deregistration takes the group's delay that is set when it begins, so the delay is written first: 0 cuts a lost node's
+   * connections at once, a drain lets them go on. It is read each time (one Describe, a write only when it differs)
+   * because another container may have left a drain's delay there. Should that fail, the deregistration still happens:
+   * new connections stay away at once, and the failure brings us back. Registration comes before the check of the
+   * delay: it must not wait for it.
+   */
+  async #route(
+    change: Extract<Change, { kind: 'Deregister' | 'Register' | 'SettleDrain' | 'UpsertRecord' }>,
+  ): Promise<void> {
+    const { targetGroups, dns } = this.#ports;
+    switch (change.kind) {
+      case 'Deregister': {
+        const [delay] = await Promise.allSettled([
+          targetGroups.ensureTermination(change.groupArn, change.drainSeconds),
+        ]);
+        await targetGroups.deregister(change.groupArn, change.targets);
+        if (delay.status === 'rejected') this.#failures.push({ change, error: delay.reason });
+        return;
+      }
+      case 'Register':
+        await targetGroups.register(change.groupArn, change.targets);
+        if (!this.#isDraining(change.groupArn)) await targetGroups.ensureTermination(change.groupArn, 0);
+        return;
+      case 'SettleDrain':
+        await targetGroups.ensureTermination(change.groupArn, 0);
+        return;
+      case 'UpsertRecord':
+        return dns.upsert(change.zoneId, change.name, change.value, change.ttlSeconds, ownerOf(this.#view));
+    }
+  }
+
+  /** A planned drain is under way there: its delay is left alone until it is over (SettleDrain). */
+  #isDraining(groupArn: string): boolean {
+    const begun = this.#done.some((c) => c.kind === 'Deregister' && c.groupArn === groupArn && c.drainSeconds > 0);
+    const group = this.#view.targetGroups.find((g) => g.arn === groupArn);
+    const { maintenance } = this.#view.ledger;
+    return begun || (maintenance !== null && (group?.targets.some((t) => t.state === 'draining') ?? false));
+  }
+
+  async #start(change: Extract<Change, { kind: 'StartRecovery' }>): Promise<void> {
+    const incident = this.#incident ?? change.incident;
+    const refusal = await startRecovery({ ...change, incident }, this.#view, this.#ports);
+    if (refusal !== null) this.#refusals.push(refusal);
+  }
+
+  async #record(change: Change): Promise<void> {
+    if (this.#incident !== null) await note(this.#view, this.#incident, change, this.#ports);
+  }
+}
+
+const isRouting = (change: Change): boolean =>
+  ['Register', 'Deregister', 'SettleDrain', 'UpsertRecord'].includes(change.kind);

@@ -1,0 +1,32 @@
+/** Whether the ledger's claim is alive, and which nodes the workflow that holds it is working on. */
+import { INCIDENT_TAG } from '../model/spec.ts';
+import type { Claim } from '../model/ledger.ts';
+import type { ClusterView, ExecutionState, Instance } from '../model/view.ts';
+
+/** DescribeExecution is eventually consistent: "not found" is believed of a claim only when it is older than this. */
+export const NOT_FOUND_BELIEVED_AFTER_MS = 60_000;
+
+const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'];
+
+/** The claim's workflow has ended without letting go (safety rule 5: a claim ends with its workflow, not by a clock). */
+export function isOrphaned(view: Pick<ClusterView, 'ledger' | 'claimExecution' | 'atMs'>): boolean {
+  const { claim } = view.ledger;
+  if (claim === null || view.claimExecution === null) return false;
+  if (view.claimExecution === 'NOT_FOUND') return view.atMs - claim.claimedAtMs > NOT_FOUND_BELIEVED_AFTER_MS;
+  return ENDED.includes(view.claimExecution);
+}
+
+/** The claim, when a workflow still stands behind it. */
+export const liveClaim = (view: Pick<ClusterView, 'ledger' | 'claimExecution' | 'atMs'>): Claim | null =>
+  isOrphaned(view) ? null : view.ledger.claim;
+
+/**
+ * Is the node in the hands of the workflow that holds the claim, so that its silence is expected: the joiner (also
+ * before the claim names it: its tag names the incident), the node that is started again, and in a bootstrap all.
+ */
+export function isUnderClaim(claim: Claim | null, instance: Instance): boolean {
+  if (claim === null) return false;
+  if (claim.mode === 'bootstrap' || claim.joiner === instance.id) return true;
+  if (claim.mode === 'rejoin' && claim.node === instance.id) return true;
+  return instance.id !== claim.node && instance.tags[INCIDENT_TAG] === claim.incident;
+}

@@ -1,0 +1,37 @@
+/** Lambda `reconcile`: started by `reconcile.fifo` (message group = cluster), answers which messages failed. */
+import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { awsDnsZones } from '../cloud/aws-dns.ts';
+import { awsInstances } from '../cloud/aws-instances.ts';
+import { awsLedger } from '../cloud/aws-ledger.ts';
+import { awsNotifications } from '../cloud/aws-notifications.ts';
+import { awsReconcileRequests } from '../cloud/aws-requests.ts';
+import { awsSecrets } from '../cloud/aws-secrets.ts';
+import { awsSpecs } from '../cloud/aws-specs.ts';
+import { awsTargetGroups } from '../cloud/aws-target-groups.ts';
+import { awsWorkflows } from '../cloud/aws-workflows.ts';
+import { dynamodb, ec2, elb, route53, secretsManager, sfn, sns, sqs, ssm } from '../cloud/clients.ts';
+import { systemClock as clock } from '../cloud/clock.ts';
+import { environment } from '../cloud/environment.ts';
+import { powertoolsLog } from '../cloud/log.ts';
+import { powertoolsMetrics } from '../cloud/metrics.ts';
+import { galeraProber } from '../engines/galera/prober.ts';
+import { reconcileBatch } from './batch.ts';
+
+const queues = ['SIGNALS_QUEUE_URL', 'RECONCILE_QUEUE_URL'] as const;
+const machines = ['REPLACE_STATE_MACHINE_ARN', 'BOOTSTRAP_STATE_MACHINE_ARN'] as const;
+const env = environment('LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', ...queues, ...machines);
+
+const ports = {
+  clock,
+  ...{ specs: awsSpecs(ssm), instances: awsInstances(ec2), targetGroups: awsTargetGroups(elb) },
+  ...{ dns: awsDnsZones(route53), ledger: awsLedger(dynamodb, env.LEDGER_TABLE, clock) },
+  workflows: awsWorkflows(sfn, { replace: env.REPLACE_STATE_MACHINE_ARN, bootstrap: env.BOOTSTRAP_STATE_MACHINE_ARN }),
+  requests: awsReconcileRequests(sqs, { reconcile: env.RECONCILE_QUEUE_URL, signals: env.SIGNALS_QUEUE_URL }, clock),
+  ...{ secrets: awsSecrets(secretsManager, clock), prober: galeraProber() },
+  ...{ notifications: awsNotifications(sns, env.NOTIFY_TOPIC_ARN), log: powertoolsLog(), metrics: powertoolsMetrics() },
+};
+
+export const handler = async (event: SQSEvent): Promise<SQSBatchResponse> => {
+  const failed = await reconcileBatch(event.Records, ports);
+  return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
+};

@@ -1,0 +1,132 @@
+/**
+ * One immutable picture of a cluster. Six AWS calls when all is well, the specification first and the others at once:
+ * GetParameter, DescribeInstances, DescribeTargetHealth for each group, ListResourceRecordSets for each record, BatchGetItem
+ * (ledger and brake). The secret is cached; the execution is asked for only when the ledger holds a claim. Health of the
+ * database comes from our own probes, never from a cache.
+ */
+import type { DbCredentials } from '../cloud/ports.ts';
+import type { ClusterLedger } from '../model/ledger.ts';
+import type { ClusterSpec, DnsEndpoint, TargetGroupEndpoint } from '../model/spec.ts';
+import { REPLACES_TAG, describeProblems } from '../model/spec.ts';
+import type { ClusterView, DnsView, Instance, Node, Probe, TargetGroupView } from '../model/view.ts';
+import type { ReconcilePorts } from './ports.ts';
+
+/** A specification that does not parse: nothing can be decided until a person mends it. */
+export class BadSpec extends Error {
+  override readonly name = 'BadSpec';
+}
+
+/**
+ * Answers null when no such cluster is declared (any more).
+ * @throws BadSpec naming every property that is wrong; errors of the adapters.
+ */
+export async function observe(cluster: string, ports: ReconcilePorts): Promise<ClusterView | null> {
+  const found = await ports.specs.get(cluster);
+  if (found === null) return null;
+  if (!found.ok) throw new BadSpec(describeProblems(cluster, found.problems));
+  const { spec } = found;
+  const [nodes, targetGroups, dns, memory] = await Promise.all([
+    observeNodes(spec, ports),
+    Promise.all(spec.endpoints.filter((e) => e.kind === 'targetGroup').map((e) => observeGroup(e, ports))),
+    Promise.all(spec.endpoints.filter((e) => e.kind === 'dns').map((e) => observeRecord(e, ports))),
+    observeLedger(cluster, ports),
+  ]);
+  return {
+    spec,
+    atMs: ports.clock.nowMs(),
+    nodes: relevant(nodes, targetGroups, memory.ledger, spec),
+    targetGroups,
+    dns,
+    ...memory,
+  };
+}
+
+async function observeLedger(
+  cluster: string,
+  ports: ReconcilePorts,
+): Promise<Pick<ClusterView, 'ledger' | 'brake' | 'claimExecution'>> {
+  const { cluster: ledger, brake } = await ports.ledger.read(cluster);
+  const claimExecution = ledger.claim === null ? null : await ports.workflows.state(ledger.claim.execution);
+  return { ledger, brake, claimExecution };
+}
+
+async function observeGroup(e: TargetGroupEndpoint, ports: ReconcilePorts): Promise<TargetGroupView> {
+  const targets = await ports.targetGroups.health(e.arn);
+  return { arn: e.arn, route: e.route, drainSeconds: e.drainSeconds, targets };
+}
+
+async function observeRecord(e: DnsEndpoint, ports: ReconcilePorts): Promise<DnsView> {
+  const { values, ttlSeconds, owner } = await ports.dns.read(e.zoneId, e.name);
+  return { zoneId: e.zoneId, name: e.name, ttlSeconds: e.ttlSeconds, values, recordTtlSeconds: ttlSeconds, owner };
+}
+
+/** All nodes are probed at once. A refused login may only mean that the secret was rotated: it is read fresh, once. */
+async function observeNodes(spec: ClusterSpec, ports: ReconcilePorts): Promise<readonly Node[]> {
+  const [instances, credentials] = await Promise.all([
+    ports.instances.ofCluster(spec.name),
+    readCredentials(spec, ports, false),
+  ]);
+  const probeAll = (some: readonly Instance[], login: DbCredentials | string): Promise<readonly Node[]> =>
+    Promise.all(some.map(async (instance) => ({ instance, probe: await probe(spec, ports, instance, login) })));
+
+  const nodes = await probeAll(instances, credentials);
+  const rejected = nodes.filter((n) => n.probe.kind === 'rejected').map((n) => n.instance);
+  if (rejected.length === 0) return nodes;
+  const again = await probeAll(rejected, await readCredentials(spec, ports, true));
+  return nodes.map((n) => again.find((a) => a.instance.id === n.instance.id) ?? n);
+}
+
+/**
+ * A sentence instead of credentials when they cannot be read. It becomes each probe's verdict (`rejected`: we cannot look),
+ * so that what EC2 alone can tell, such as a terminated node, is still acted upon.
+ */
+async function readCredentials(
+  spec: ClusterSpec,
+  ports: ReconcilePorts,
+  fresh: boolean,
+): Promise<DbCredentials | string> {
+  try {
+    return await ports.secrets.credentials(spec.credentialsSecretArn, { fresh });
+  } catch (error) {
+    ports.log.error('the credentials cannot be read, so that no node can be probed', { cluster: spec.name, error });
+    ports.metrics.count('CredentialsUnreadable', 1);
+    return `the credentials in ${spec.credentialsSecretArn} cannot be read: ${String(error)}`;
+  }
+}
+
+async function probe(
+  spec: ClusterSpec,
+  ports: ReconcilePorts,
+  instance: Instance,
+  credentials: DbCredentials | string,
+): Promise<Probe> {
+  const atMs = ports.clock.nowMs();
+  if (instance.state !== 'running') return { kind: 'skipped', atMs, detail: `EC2 says ${instance.state}` };
+  if (instance.privateIp === null) {
+    return { kind: 'unreachable', atMs, tookMs: 0, detail: 'EC2 names no private address' };
+  }
+  if (typeof credentials === 'string') return { kind: 'rejected', atMs, tookMs: 0, detail: credentials };
+  const target = { instanceId: instance.id, host: instance.privateIp, port: spec.engine.port };
+  return ports.prober.probe(target, credentials);
+}
+
+/**
+ * EC2 describes a terminated instance for about an hour. It is kept only while it matters: it is still a target, the
+ * ledger names it, or it explains why the cluster has too few instances (then the last of each chain of replacements).
+ */
+export function relevant(
+  nodes: readonly Node[],
+  targetGroups: readonly TargetGroupView[],
+  ledger: ClusterLedger,
+  spec: ClusterSpec,
+): readonly Node[] {
+  const isTerminated = (n: Node): boolean => n.instance.state === 'terminated';
+  const named = new Set([
+    ...targetGroups.flatMap((g) => g.targets.map((t) => t.id)),
+    ...[ledger.writer, ledger.claim?.node, ledger.incident?.node].flatMap((id) => id ?? []),
+  ]);
+  const replaced = new Set(nodes.flatMap((n) => n.instance.tags[REPLACES_TAG] ?? []));
+  const tooFew = nodes.filter((n) => !isTerminated(n)).length < spec.nodes;
+  const matters = (n: Node): boolean => named.has(n.instance.id) || (tooFew && !replaced.has(n.instance.id));
+  return nodes.filter((n) => !isTerminated(n) || matters(n)).sort((a, b) => (a.instance.id < b.instance.id ? -1 : 1));
+}

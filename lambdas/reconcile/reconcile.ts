@@ -1,0 +1,103 @@
+/** One reconcile of one cluster: observe, diagnose, plan, apply, tell. Level-triggered: what asked for it does not matter. */
+import { CloudUnavailable } from '../cloud/ports.ts';
+import type { Outcome, Plan } from '../model/change.ts';
+import type { Diagnosis } from '../model/diagnosis.ts';
+import type { ClusterView } from '../model/view.ts';
+import { apply } from './apply.ts';
+import type { Applied } from './apply.ts';
+import { diagnose } from './diagnose.ts';
+import { due } from './due.ts';
+import { tellPeople } from './notify.ts';
+import { observe } from './observe.ts';
+import { plan } from './plan.ts';
+import { counted } from './ports.ts';
+import type { ReconcilePorts } from './ports.ts';
+
+/** How soon to come back after something failed. Coming back beats failing the message: a failed message of a FIFO queue
+ * holds up its whole group for the visibility timeout. */
+const RETRY_SECONDS = 2;
+
+/**
+ * Reconciles and, where something is still to be waited for, asks to come back.
+ * @throws BadSpec, and whatever is neither a passing failure of AWS nor the failure of a single change: the message then
+ *   returns to the queue and in the end to its DLQ.
+ */
+export async function reconcile(cluster: string, given: ReconcilePorts): Promise<Outcome> {
+  const startedAtMs = given.clock.nowMs();
+  const { ports, calls } = counted(given);
+  const outcome = await attempt(cluster, ports, () => ({
+    tookMs: given.clock.nowMs() - startedAtMs,
+    calls: Object.fromEntries(calls),
+  }));
+  if (outcome.kind === 'requeueAfter') {
+    const { delaySeconds, cause } = due(cluster, outcome.seconds, given.clock.nowMs());
+    await ports.requests.sendLater(cluster, delaySeconds, cause);
+  }
+  return outcome;
+}
+
+type Cost = () => { readonly tookMs: number; readonly calls: Readonly<Record<string, number>> };
+
+async function attempt(cluster: string, ports: ReconcilePorts, cost: Cost): Promise<Outcome> {
+  try {
+    const view = await observe(cluster, ports);
+    if (view === null) {
+      ports.log.warn('no such cluster is declared; nothing to do', { cluster, ...cost() });
+      return { kind: 'terminal', reason: `no specification of ${cluster} exists` };
+    }
+    const diagnoses = diagnose(view);
+    const planned = plan(view, diagnoses, ports.clock.nowMs());
+    const applied = await apply(planned, view, ports);
+    await tellPeople(view, planned, [...planned.refusals, ...applied.refusals], ports);
+    const outcome = outcomeOf(planned, applied);
+    report(view, diagnoses, planned, applied, outcome, ports, cost);
+    return outcome;
+  } catch (error) {
+    if (!(error instanceof CloudUnavailable)) throw error;
+    ports.log.error('AWS is not available for now; reconcile comes back', { cluster, error, ...cost() });
+    ports.metrics.count('ReconcileUnavailable', 1, { cluster });
+    return { kind: 'requeueAfter', seconds: RETRY_SECONDS, reason: error.message };
+  }
+}
+
+function outcomeOf(planned: Plan, applied: Applied): Outcome {
+  if (applied.stale !== null) return { kind: 'requeueAfter', seconds: 1, reason: applied.stale };
+  const failed = applied.failures[0];
+  if (failed === undefined) return planned.outcome;
+  return {
+    kind: 'requeueAfter',
+    seconds: RETRY_SECONDS,
+    reason: `${failed.change.kind} failed: ${String(failed.error)}`,
+  };
+}
+
+function report(
+  view: ClusterView,
+  diagnoses: readonly Diagnosis[],
+  planned: Plan,
+  applied: Applied,
+  outcome: Outcome,
+  ports: ReconcilePorts,
+  cost: Cost,
+): void {
+  const cluster = view.spec.name;
+  const refusals = [...planned.refusals, ...applied.refusals];
+  for (const { change, error } of applied.failures) {
+    ports.log.error('a change failed and will be tried again', { cluster, change, error });
+  }
+  ports.log.info('reconciled', {
+    cluster,
+    policy: view.spec.policy,
+    epoch: view.ledger.epoch,
+    diagnoses: diagnoses.map((d) => (d.node === undefined ? d.code : `${d.code} ${d.node}`)),
+    evidence: diagnoses.flatMap((d) => d.evidence),
+    changes: planned.changes.map((c) => `${c.kind}: ${c.reason}`),
+    refusals: refusals.map((r) => `${r.code}: ${r.reason}`),
+    failures: applied.failures.length,
+    outcome,
+    ...cost(),
+  });
+  for (const d of diagnoses) ports.metrics.count('Diagnosis', 1, { cluster, code: d.code });
+  for (const r of refusals) ports.metrics.count('Refusal', 1, { cluster, code: r.code });
+  if (applied.failures.length > 0) ports.metrics.count('ChangeFailed', applied.failures.length, { cluster });
+}

@@ -1,0 +1,59 @@
+/** Starts a recovery's workflow: the last look at the brake, the record, then Step Functions. */
+import type { Change, Refusal } from '../model/change.ts';
+import type { ClusterView, ExecutionState } from '../model/view.ts';
+import { BRAKE_WINDOW_MS, brakeReason } from './brake.ts';
+import { executionName } from './incident.ts';
+import { note } from './notify.ts';
+import type { ReconcilePorts } from './ports.ts';
+import { isGone } from './diagnose-node.ts';
+
+type Start = Extract<Change, { readonly kind: 'StartRecovery' }>;
+
+/** Names tried when executions of the planned one have ended already. */
+const MAX_NAMES = 5;
+
+const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'];
+
+/**
+ * Null when the workflow runs. An execution of the planned name that has ended already (it found the node in maintenance and
+ * gave up before its claim, or brought the node back and it was lost again) is followed by one with the next number.
+ * Whatever cannot be asked about the brake throws: a brake that cannot be read is not released.
+ * @throws Error when all names are used up: then a person has to look.
+ */
+export async function startRecovery(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
+  const braked = await brake(change, view, ports);
+  if (braked !== null) return braked;
+  const { mode, incident, node, reason } = change;
+  const first = Number(/-(\d+)$/.exec(change.executionName)?.[1] ?? 1);
+  for (let attempt = first; attempt < first + MAX_NAMES; attempt += 1) {
+    const name = executionName(view.spec.name, node, incident, mode, attempt);
+    await note(view, incident, { ...change, executionName: name }, ports);
+    const arn = await ports.workflows.start(name, { cluster: view.spec.name, incident, mode, node, reason });
+    if (!ENDED.includes(await ports.workflows.state(arn))) return null;
+  }
+  throw new Error(
+    `${MAX_NAMES} executions from ${change.executionName} on have ended and ${node ?? view.spec.name} is still lost: ` +
+      'look at them in Step Functions, mend the cause, then acknowledge',
+  );
+}
+
+/** Counts this failure with the fleet's, and engages the brake when there are too many (safety rule 7). */
+async function brake(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
+  const cluster = view.spec.name;
+  const atMs = ports.clock.nowMs();
+  const failed = change.node === null && change.mode === 'bootstrap' ? lostIds(view) : [change.node ?? 'missing'];
+  await Promise.all(failed.map((node) => ports.ledger.noteFailure({ cluster, node, atMs })));
+  const [failures, specs] = await Promise.all([ports.ledger.failuresSince(atMs - BRAKE_WINDOW_MS), ports.specs.list()]);
+  const fleetNodes = specs.reduce((sum, s) => sum + (s.result.ok ? s.result.spec.nodes : 0), 0);
+  const reason = brakeReason(failures, fleetNodes, atMs);
+  if (reason === null) return null;
+  await ports.ledger.engageBrake(reason, atMs);
+  return {
+    code: 'REFUSED_BRAKE',
+    ...(change.node === null ? {} : { node: change.node }),
+    reason: `${change.mode} of ${change.node ?? cluster} not started, and the fleet brake engaged: ${reason}`,
+  };
+}
+
+const lostIds = (view: ClusterView): readonly string[] =>
+  view.nodes.filter((n) => !isGone(n)).map((n) => n.instance.id);

@@ -1,0 +1,32 @@
+/** What the recovery workflows need of the outside world. */
+import type {
+  Clock,
+  HostCommands,
+  Instances,
+  Ledger,
+  Log,
+  Metrics,
+  Notifications,
+  Prober,
+  ReconcileRequests,
+  Secrets,
+  Specs,
+  TargetGroups,
+  Volumes,
+} from '../cloud/ports.ts';
+
+export interface RecoveryPorts {
+  readonly clock: Clock;
+  readonly specs: Specs;
+  readonly instances: Instances;
+  readonly volumes: Volumes;
+  readonly targetGroups: TargetGroups;
+  readonly ledger: Ledger;
+  readonly requests: ReconcileRequests;
+  readonly hosts: HostCommands;
+  readonly secrets: Secrets;
+  readonly prober: Prober;
+  readonly notifications: Notifications;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}

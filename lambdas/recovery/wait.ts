@@ -1,0 +1,50 @@
+/** How long to wait: pure. */
+import { RecoveryError } from '../model/recovery.ts';
+import type { RecoveryErrorName } from '../model/recovery.ts';
+
+const LONGEST_SECONDS = 15;
+
+/**
+ * Seconds until a waiting step is asked again: 1 at first, then a tenth of the time already waited, at most 15. A quick
+ * thing is seen at once, and a state transfer of hours stays far below the 25,000 events that an execution may have.
+ * https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+ */
+export const pollSeconds = (waitedMs: number): number =>
+  Math.min(LONGEST_SECONDS, Math.max(1, Math.floor(waitedMs / 10_000)));
+
+export const MINUTES = 60_000;
+
+/** How long each kind of waiting may last, ms. */
+export const DEADLINES = {
+  /** EC2 has been seen to take minutes to force-stop an instance on failing hardware. */
+  fenceMs: 15 * MINUTES,
+  bootMs: 10 * MINUTES,
+  attachMs: 5 * MINUTES,
+  /** Formatting or mounting, after up to some minutes in Run Command's queue. */
+  prepareMs: 10 * MINUTES,
+  joinMs: 10 * MINUTES,
+  /** Includes crash recovery of a data directory (`--wsrep-recover`). */
+  positionMs: 10 * MINUTES,
+  bootstrapMs: 15 * MINUTES,
+  /** A full state transfer. */
+  caughtUpMs: 30 * MINUTES,
+  routeMs: 5 * MINUTES,
+  retireMs: 5 * MINUTES,
+} as const;
+
+/** Throws the error of that name once the step has waited for too long. */
+export function failAfter(
+  waitedMs: number,
+  deadlineMs: number,
+  name: RecoveryErrorName,
+  sentence: () => string,
+): void {
+  if (waitedMs <= deadlineMs) return;
+  throw new RecoveryError(name, `${sentence()} after ${Math.round(waitedMs / 1000)} s (at most ${deadlineMs / 1000} s)`);
+}
+
+/** `4 min 10 s`. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}

@@ -1,0 +1,56 @@
+/** Whether the lost node's data can be used again: pure. */
+import type { Volume } from '../cloud/ports.ts';
+import type { Instance } from '../model/view.ts';
+import { CLUSTER_TAG } from '../model/spec.ts';
+
+/** Tag on a volume that a joiner could not be seeded from: it is not tried again. */
+export const UNUSABLE_TAG = 'rejoin:unusable';
+
+/** The lost node's own data volume, if it outlives the instance. */
+export const dataVolumeOf = (instance: Instance, dataDevice: string): string | null =>
+  instance.volumes.find((v) => v.device === dataDevice && !v.deleteOnTermination)?.volumeId ?? null;
+
+/**
+ * For a node that EC2 has already stripped of its volumes: a detached data volume of the cluster in the node's zone, when
+ * there is exactly one. With several nobody can say whose they are, and a guess would join with a stranger's data.
+ */
+export function orphanedVolume(volumes: readonly Volume[], cluster: string, zone: string | null): string | null {
+  const candidates = volumes.filter(
+    (v) =>
+      v.state === 'available' &&
+      v.attachedTo === null &&
+      v.zone === zone &&
+      v.tags[CLUSTER_TAG] === cluster &&
+      v.tags[UNUSABLE_TAG] === undefined,
+  );
+  return candidates.length === 1 ? (candidates[0]?.id ?? null) : null;
+}
+
+export type VolumeUse =
+  | { readonly kind: 'attached' }
+  | { readonly kind: 'attach' }
+  | { readonly kind: 'detach' }
+  | { readonly kind: 'wait' }
+  | { readonly kind: 'gone'; readonly why: string };
+
+/** What the volume needs so that the joiner can have it. `lost` is fenced. */
+export function useOf(volume: Volume | undefined, joiner: string | null, lost: string | null, zone: string | null): VolumeUse {
+  if (volume === undefined) return { kind: 'gone', why: 'it does not exist any more' };
+  if (volume.tags[UNUSABLE_TAG] !== undefined) return { kind: 'gone', why: `it is marked ${UNUSABLE_TAG}` };
+  if (zone !== null && volume.zone !== zone) return { kind: 'gone', why: `it is in ${volume.zone}, not in ${zone}` };
+  switch (volume.state) {
+    case 'available':
+      return { kind: 'attach' };
+    case 'in-use':
+      if (joiner !== null && volume.attachedTo === joiner) return { kind: 'attached' };
+      // EC2 reports no attachment while one comes or goes.
+      if (volume.attachedTo === null) return { kind: 'wait' };
+      if (volume.attachedTo === lost) return { kind: 'detach' };
+      return { kind: 'gone', why: `it is attached to ${volume.attachedTo}` };
+    case 'creating':
+      return { kind: 'wait' };
+    case 'deleting':
+    case 'error':
+      return { kind: 'gone', why: `it is ${volume.state}` };
+  }
+}

@@ -1,0 +1,25 @@
+/** What a replacement carries from step to step. Everything else is asked for again. */
+import * as z from 'zod/mini';
+import { carriedSchema } from '../recovery/state.ts';
+
+/** What is known of the lost node: EC2 forgets a terminated instance's volumes at once, and the rest within the hour. */
+const lost = z.object({
+  zone: z.nullable(z.string()),
+  /** The volume that holds its data; null when none survives it. */
+  volume: z.nullable(z.string()),
+});
+
+export const replaceStateSchema = z.object({
+  ...carriedSchema,
+  mode: z.enum(['rejoin', 'replace', 'add']),
+  /** Where the workflow goes when this step is done. */
+  path: z._default(z.enum(['rejoin', 'fence', 'launch', 'on', 'finished']), 'on'),
+  lost: z._default(z.nullable(lost), null),
+  /** The surviving volume while it is part of the plan; null: the joiner has a fresh one. */
+  volume: z._default(z.nullable(z.string()), null),
+  seed: z._default(z.enum(['volume', 'peer']), 'peer'),
+  /** How often seeding was begun anew. */
+  reseeds: z._default(z.number(), 0),
+});
+
+export type ReplaceState = z.infer<typeof replaceStateSchema>;

@@ -1,0 +1,72 @@
+/** Takes the cluster's claim and looks once more whether there is anything to do. */
+import { RecoveryError } from '../../model/recovery.ts';
+import { REPLACES_TAG } from '../../model/spec.ts';
+import type { ClusterSpec } from '../../model/spec.ts';
+import type { Instance } from '../../model/view.ts';
+import { takeClaim } from '../../recovery/claim.ts';
+import { mustBeOurs } from '../../recovery/guard.ts';
+import { isLive, isServing, probeAll } from '../../recovery/nodes.ts';
+import { loadSpec } from '../../recovery/step.ts';
+import type { Step, StepContext } from '../../recovery/step.ts';
+import { dataVolumeOf, orphanedVolume } from '../choose-volume.ts';
+import type { ReplaceState } from '../state.ts';
+import { adoptable } from './launch.ts';
+
+/**
+ * @throws RecoveryError ClaimLost, BrakeEngaged; FenceFailed when the node is not an instance of the cluster.
+ */
+export const claim: Step<ReplaceState> = async (state, context) => {
+  if (state.mode !== 'add' && state.node === null) {
+    throw new RecoveryError('FenceFailed', `mode ${state.mode} was given no node: expected an instance id, or mode "add"`);
+  }
+  await takeClaim(state, state.mode, context);
+  const spec = await loadSpec(context);
+  const all = await context.ports.instances.ofCluster(spec.name);
+  const node = await lostNode(state, context, all);
+  const idle = await nothingToDo(state, context, spec, all, node);
+  if (idle !== null) return { path: 'finished', outcome: `nothing to do: ${idle}` };
+  const zone = node?.zone ?? null;
+  const kept = node === null ? null : dataVolumeOf(node, spec.dataDevice);
+  const volume = state.node === null ? null : (kept ?? (await findOrphan(context, spec, zone)));
+  const path = { rejoin: 'rejoin', replace: 'fence', add: 'launch' } as const;
+  // `lost.volume` is what is known to be the node's own; a volume found by elimination may be used, never deleted.
+  return { path: path[state.mode], lost: { zone, volume: kept }, volume };
+};
+
+async function lostNode(state: ReplaceState, { ports, cluster }: StepContext, all: readonly Instance[]): Promise<Instance | null> {
+  if (state.node === null) return null;
+  const found = all.find((i) => i.id === state.node) ?? (await ports.instances.byIds([state.node]))[0];
+  // A terminated instance loses its tags before EC2 forgets it; it needs no fence.
+  if (found !== undefined && found.state !== 'terminated') mustBeOurs(found, cluster);
+  return found ?? null;
+}
+
+/** Why no act is needed, or null. Safety: a node that came back by itself is left alone. */
+async function nothingToDo(
+  state: ReplaceState,
+  context: StepContext,
+  spec: ClusterSpec,
+  all: readonly Instance[],
+  node: Instance | null,
+): Promise<string | null> {
+  const live = all.filter(isLive);
+  if (state.mode === 'add') {
+    const there = live.filter((i) => !adoptable(i, context.incident, null));
+    const serving = (await probeAll(context, spec, live.filter((i) => adoptable(i, context.incident, null)))).filter(isServing);
+    const count = there.length + serving.length;
+    return count >= spec.nodes ? `${count} of ${spec.nodes} nodes are there` : null;
+  }
+  if (node !== null && (await serves(context, spec, node))) return `${node.id} serves again`;
+  const successors = live.filter((i) => i.tags[REPLACES_TAG] === state.node);
+  const successor = (await probeAll(context, spec, successors)).find(isServing);
+  return successor === undefined ? null : `${successor.instance.id} has replaced ${state.node ?? ''} already`;
+}
+
+export async function serves(context: StepContext, spec: ClusterSpec, node: Instance): Promise<boolean> {
+  if (node.state !== 'running') return false;
+  return (await probeAll(context, spec, [node])).some(isServing);
+}
+
+async function findOrphan({ ports, cluster }: StepContext, _spec: ClusterSpec, zone: string | null): Promise<string | null> {
+  return orphanedVolume(await ports.volumes.ofCluster(cluster), cluster, zone);
+}

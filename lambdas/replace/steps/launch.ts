@@ -1,0 +1,126 @@
+/** Launches the replacement, once, whatever is killed when. */
+import { createHash } from 'node:crypto';
+import { RecoveryError } from '../../model/recovery.ts';
+import { INCIDENT_TAG, REPLACES_TAG } from '../../model/spec.ts';
+import type { ClusterSpec } from '../../model/spec.ts';
+import type { Instance } from '../../model/view.ts';
+import { holdClaim } from '../../recovery/guard.ts';
+import { isLive, isMember, isOurs, probeAll } from '../../recovery/nodes.ts';
+import { loadSpec, record } from '../../recovery/step.ts';
+import type { Step, StepContext } from '../../recovery/step.ts';
+import { chooseSubnets } from '../choose-zone.ts';
+import { useOf } from '../choose-volume.ts';
+import type { ReplaceState } from '../state.ts';
+
+/** EC2 has no room there: worth trying another zone. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html */
+const NO_ROOM = new Set([
+  'InsufficientInstanceCapacity',
+  'InsufficientHostCapacity',
+  'InsufficientFreeAddressesInSubnet',
+  'InsufficientCapacity',
+  'InsufficientVolumeCapacity',
+  'Unsupported',
+]);
+
+/** Did an execution launch it for this incident and this lost node. */
+export const adoptable = (i: Instance, incident: string, replaces: string | null): boolean =>
+  isLive(i) && i.tags[INCIDENT_TAG] === incident && (i.tags[REPLACES_TAG] ?? null) === replaces;
+
+/**
+ * The client token of one launch: the same for a repeated step, another for another subnet or disk, since EC2 refuses a
+ * known token with other parameters. 64 hexadecimal characters: EC2's limit.
+ */
+export const clientToken = (execution: string, subnetId: string, withoutDevice: string | null): string =>
+  createHash('sha256').update(`${execution} ${subnetId} ${withoutDevice ?? 'all devices'}`).digest('hex');
+
+/**
+ * @throws RecoveryError ClaimLost; LaunchFailed when no zone of the cluster has room, or EC2 refuses.
+ */
+export const launch: Step<ReplaceState> = async (state, context) => {
+  const spec = await loadSpec(context);
+  await holdClaim(context);
+  const all = await context.ports.instances.ofCluster(spec.name);
+  const zone = state.lost?.zone ?? null;
+  const volume = await usableVolume(state, context);
+  const known = await alreadyThere(state, context, spec, all, volume);
+  const live = all.filter((i) => isLive(i) && i.id !== state.node);
+  const joiner = known ?? (await launchSomewhere(state, context, spec, chooseSubnets(spec.subnets, live, zone), volume));
+  await context.ports.ledger.amendClaim(spec.name, context.execution, { joiner: joiner.id });
+  const kept = volume !== null && joiner.zone === zone && !hasDevice(joiner, spec.dataDevice, volume) ? volume : null;
+  await record(
+    context,
+    `launched-${joiner.id}`,
+    `${known === null ? 'launched' : 'goes on with'} ${joiner.id} in ${joiner.zone}`,
+    kept === null ? 'with a new data volume' : `the surviving volume ${kept} will be its data volume`,
+  );
+  return { joiner: joiner.id, volume: kept, seed: kept === null ? 'peer' : 'volume', path: 'on', command: null };
+};
+
+async function usableVolume(state: ReplaceState, { ports }: StepContext): Promise<string | null> {
+  if (state.volume === null) return null;
+  const [found] = await ports.volumes.byIds([state.volume]);
+  const use = useOf(found, null, state.node, state.lost?.zone ?? null);
+  // Attached to somebody else may mean attached to the joiner of an earlier try: Attach decides that.
+  return use.kind === 'gone' && found?.state !== 'in-use' ? null : state.volume;
+}
+
+/** Does the instance have a data volume of its own, so that the surviving one finds its place taken. */
+const hasDevice = (i: Instance, device: string, surviving: string): boolean =>
+  i.volumes.some((v) => v.device === device && v.volumeId !== surviving);
+
+/** EC2 forgets client tokens after a while; the tags tell as well whether the instance has been launched. */
+async function alreadyThere(
+  state: ReplaceState,
+  context: StepContext,
+  spec: ClusterSpec,
+  all: readonly Instance[],
+  volume: string | null,
+): Promise<Instance | null> {
+  const found = all.filter((i) => isOurs(i, spec.name) && adoptable(i, context.incident, state.node));
+  const nodes = await probeAll(context, spec, found);
+  const strangers = state.node === null ? nodes.filter((n) => !isMember(n)) : nodes;
+  // Without a surviving volume the joiner needs a disk of its own; one that was launched without is of no use.
+  const fit = strangers.filter((n) => volume !== null || n.instance.state === 'pending' || n.instance.volumes.some((v) => v.device === spec.dataDevice));
+  return fit.map((n) => n.instance).toSorted((a, b) => a.launchedAtMs - b.launchedAtMs || a.id.localeCompare(b.id))[0] ?? null;
+}
+
+async function launchSomewhere(
+  state: ReplaceState,
+  context: StepContext,
+  spec: ClusterSpec,
+  subnets: ClusterSpec['subnets'],
+  volume: string | null,
+): Promise<Instance> {
+  const refusals: string[] = [];
+  for (const subnet of subnets) {
+    const withVolume = volume !== null && subnet.zone === state.lost?.zone;
+    const withoutDevice = withVolume ? spec.dataDevice : null;
+    try {
+      return await context.ports.instances.launch({
+        cluster: spec.name,
+        incident: context.incident,
+        replaces: state.node,
+        launchTemplate: spec.launchTemplate,
+        subnetId: subnet.id,
+        clientToken: clientToken(context.execution, subnet.id, withoutDevice),
+        withoutDevice,
+      });
+    } catch (error) {
+      const code = noRoom(error);
+      if (code === null) throw error;
+      refusals.push(`${subnet.zone} (${subnet.id}): ${code}`);
+      await record(context, `no-room-${subnet.id}`, `cannot launch in ${subnet.zone}`, `EC2 answered ${code}: tries the next zone`);
+    }
+  }
+  throw new RecoveryError(
+    'LaunchFailed',
+    `EC2 has no room for ${spec.launchTemplate.id} in any subnet of ${spec.name}: ${refusals.join('; ')}; give it another instance type or subnet`,
+  );
+}
+
+/** A lack of capacity comes with status 500, so that the adapter wraps it as unavailable: the code is in the cause. */
+function noRoom(error: unknown): string | null {
+  if (!(error instanceof Error)) return null;
+  if (NO_ROOM.has(error.name)) return error.name;
+  return noRoom(error.cause);
+}

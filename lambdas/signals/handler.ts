@@ -1,0 +1,24 @@
+/** Lambda `signals`: started by the queue `signals` in batches, answers which messages failed. */
+import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { awsInstances } from '../cloud/aws-instances.ts';
+import { awsReconcileRequests } from '../cloud/aws-requests.ts';
+import { ec2, sqs } from '../cloud/clients.ts';
+import { systemClock } from '../cloud/clock.ts';
+import { environment } from '../cloud/environment.ts';
+import { powertoolsLog } from '../cloud/log.ts';
+import { powertoolsMetrics } from '../cloud/metrics.ts';
+import { receive } from './receive.ts';
+
+const { RECONCILE_QUEUE_URL } = environment('RECONCILE_QUEUE_URL');
+
+const ports = {
+  instances: awsInstances(ec2),
+  requests: awsReconcileRequests(sqs, { reconcile: RECONCILE_QUEUE_URL }, systemClock),
+  log: powertoolsLog(),
+  metrics: powertoolsMetrics(),
+};
+
+export const handler = async (event: SQSEvent): Promise<SQSBatchResponse> => {
+  const failed = await receive(event.Records, ports);
+  return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
+};

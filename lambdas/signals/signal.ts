@@ -1,0 +1,67 @@
+/** What arrives from EventBridge, and what we take it to mean. A signal is a hint of where to look, and nothing more. */
+import * as z from 'zod/mini';
+
+/** EventBridge's envelope. https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html */
+export const envelopeSchema = z.object({
+  /** Always "0" so far; AWS's documentation leaves it out of some samples. */
+  version: z._default(z.string(), '0'),
+  id: z.string().check(z.minLength(1, 'an event has an id')),
+  source: z.string(),
+  'detail-type': z.string(),
+  detail: z.unknown(),
+});
+
+export type Envelope = z.infer<typeof envelopeSchema>;
+
+/** `summary` is for people: what the event says, in a few words. */
+export type Signal =
+  | {
+      readonly about: 'instances';
+      readonly eventId: string;
+      readonly instanceIds: readonly string[];
+      readonly summary: string;
+    }
+  | {
+      readonly about: 'clusters';
+      readonly eventId: string;
+      readonly clusters: readonly string[];
+      readonly summary: string;
+    };
+
+/** What a detail tells: which instances or which clusters. Nothing of either is possible (an alarm on something else). */
+export type Meaning =
+  | { readonly about: 'instances'; readonly instanceIds: readonly string[]; readonly summary: string }
+  | { readonly about: 'clusters'; readonly clusters: readonly string[]; readonly summary: string };
+
+/** One kind of event: how to recognise it and how to read its detail. */
+export interface Kind {
+  readonly source: string;
+  readonly detailTypes: readonly string[];
+  readonly version: string;
+  /** @throws Error (zod's or its own) when the detail is not as AWS documents it. */
+  read(detail: unknown): Meaning;
+}
+
+/** A kind whose detail is checked against a schema and then given its meaning. */
+export function kindOf<T>(
+  names: { readonly source: string; readonly detailTypes: readonly string[]; readonly version?: string },
+  schema: z.ZodMiniType<T>,
+  meaning: (detail: T) => Meaning,
+): Kind {
+  return {
+    source: names.source,
+    detailTypes: names.detailTypes,
+    version: names.version ?? '0',
+    read: (detail) => meaning(schema.parse(detail)),
+  };
+}
+
+export const instanceId = z
+  .string()
+  .check(z.regex(/^i-[0-9a-f]{8,17}$/, 'an instance id looks like i-0123456789abcdef0'));
+
+export const clusterName = z
+  .string()
+  .check(
+    z.regex(/^[a-z][a-z0-9-]{0,28}[a-z0-9]$/, 'a cluster is named by 2 to 30 lower-case letters, digits and hyphens'),
+  );

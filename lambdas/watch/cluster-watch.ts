@@ -1,0 +1,155 @@
+/**
+ * The watch over one cluster: who its nodes are, and a probe of each as often as configured. What it remembers may vanish
+ * with its container; the ledger's suspicions and the sweep carry over.
+ */
+import type { DbCredentials } from '../cloud/ports.ts';
+import type { ClusterSpec } from '../model/spec.ts';
+import { isProbeSuspicion } from '../model/suspicion.ts';
+import type { Instance } from '../model/view.ts';
+import { newMemory, react } from './node-watch.ts';
+import type { NodeMemory } from './node-watch.ts';
+import type { WatchConfig, WatchPorts } from './watch.ts';
+import { sweepSlot } from './sweep.ts';
+
+/** A failing node is looked at more often, so that its failure is confirmed in time. */
+const FAILING_INTERVAL_MS = 500;
+
+interface Watched {
+  memory: NodeMemory;
+  inFlight: boolean;
+  dueAtMs: number;
+}
+
+export class ClusterWatch {
+  readonly #cluster: string;
+  readonly #ports: WatchPorts;
+  readonly #config: WatchConfig;
+  #spec: ClusterSpec | null = null;
+  #credentials: DbCredentials | null = null;
+  #credentialsRefused = false;
+  #states: ReadonlyMap<string, string> | null = null;
+  #instances: readonly Instance[] = [];
+  readonly #nodes = new Map<string, Watched>();
+  /** What the ledger said when this container first saw the cluster; each is used up by its node's first probe. */
+  #suspectedSince: Map<string, number> | null = null;
+  #sweptSlot: number | null = null;
+  #asked = 0;
+  /** Set when something changed, so that EC2 is asked again before the usual time. */
+  stale = false;
+
+  constructor(cluster: string, ports: WatchPorts, config: WatchConfig) {
+    this.#cluster = cluster;
+    this.#ports = ports;
+    this.#config = config;
+  }
+
+  /** Reads the cluster's instances and secret again. Nothing is changed when that fails: the old ones are probed on. */
+  async refresh(spec: ClusterSpec): Promise<void> {
+    this.stale = false;
+    this.#suspectedSince ??= await this.#readSuspicions();
+    const [instances, credentials] = await Promise.all([
+      this.#ports.instances.ofCluster(spec.name),
+      this.#ports.secrets.credentials(spec.credentialsSecretArn, { fresh: this.#credentialsRefused }),
+    ]);
+    this.#credentialsRefused = false;
+    this.#spec = spec;
+    this.#credentials = credentials;
+    this.#instances = instances;
+    this.#forgetTheGone();
+    await this.#noticeStates(spec);
+  }
+
+  /** Probes that are due now, not waiting for any that is under way: probes of one node never stack. */
+  dueProbes(nowMs: number): readonly Promise<void>[] {
+    return this.#instances.filter(isProbed).flatMap((instance) => {
+      const watched = this.#watched(instance.id, nowMs);
+      if (watched.inFlight || watched.dueAtMs > nowMs) return [];
+      return [this.#probe(instance, watched)];
+    });
+  }
+
+  /** Asks for a reconcile regardless, once in each slot. */
+  async sweep(nowMs: number): Promise<void> {
+    const slot = sweepSlot(this.#cluster, this.#config.sweepSeconds, nowMs);
+    if (slot === this.#sweptSlot) return;
+    const before = this.#sweptSlot;
+    this.#sweptSlot = slot;
+    try {
+      await this.#ports.requests.send([{ cluster: this.#cluster, cause: `sweep-${this.#cluster}-${slot}` }]);
+    } catch (error) {
+      this.#sweptSlot = before;
+      throw error;
+    }
+  }
+
+  async #probe(instance: Instance, watched: Watched): Promise<void> {
+    if (this.#spec === null || this.#credentials === null || instance.privateIp === null) return;
+    watched.inFlight = true;
+    const startedAtMs = this.#ports.clock.nowMs();
+    try {
+      const target = { instanceId: instance.id, host: instance.privateIp, port: this.#spec.engine.port };
+      const probe = await this.#ports.prober.probe(target, this.#credentials);
+      if (this.#nodes.get(instance.id) !== watched) return;
+      if (probe.kind === 'rejected') this.#credentialsRefused = true;
+      const reaction = react(watched.memory, probe, this.#ports.clock.nowMs());
+      if (reaction.memory.verdict !== watched.memory.verdict && watched.memory.verdict !== null) this.stale = true;
+      // The suspicion first: the reconcile that is asked for has to find it. Memory last: what failed is done again.
+      if (reaction.suspicion !== undefined) {
+        await this.#ports.ledger.setSuspicion(this.#cluster, instance.id, reaction.suspicion);
+      }
+      if (reaction.ask !== null) await this.#ask(instance.id, `${reaction.ask}: ${reaction.memory.verdict ?? ''}`);
+      watched.memory = reaction.memory;
+    } finally {
+      watched.inFlight = false;
+      const failing = watched.memory.failingSinceMs !== null;
+      const intervalMs = failing
+        ? Math.min(FAILING_INTERVAL_MS, this.#config.probeIntervalMs)
+        : this.#config.probeIntervalMs;
+      watched.dueAtMs = startedAtMs + intervalMs;
+    }
+  }
+
+  async #ask(node: string, why: string): Promise<void> {
+    this.#asked += 1;
+    const cause = `watch-${this.#config.containerId}-${node}-${this.#asked}`;
+    this.#ports.log.info('asks for a reconcile', { cluster: this.#cluster, node, why, cause });
+    await this.#ports.requests.send([{ cluster: this.#cluster, cause }]);
+  }
+
+  /** EC2 says something else of an instance than the last time, or too few are there at first sight. */
+  async #noticeStates(spec: ClusterSpec): Promise<void> {
+    const before = this.#states;
+    const now = new Map(this.#instances.map((i) => [i.id, i.state]));
+    const changed = before === null ? [] : this.#instances.filter((i) => before.get(i.id) !== i.state).map((i) => i.id);
+    const forgotten =
+      before === null ? [] : [...before].filter(([id, state]) => state !== 'terminated' && !now.has(id));
+    const tooFew = before === null && this.#instances.filter(isProbed).length < spec.nodes;
+    const which = [...changed, ...forgotten.map(([id]) => id)];
+    if (which.length > 0) await this.#ask(which.join('+'), 'EC2 says otherwise than before');
+    else if (tooFew) await this.#ask('capacity', `fewer than ${spec.nodes} instances run`);
+    this.#states = now;
+  }
+
+  #watched(id: string, nowMs: number): Watched {
+    const known = this.#nodes.get(id);
+    if (known !== undefined) return known;
+    const memory = newMemory(this.#suspectedSince?.get(id) ?? null);
+    this.#suspectedSince?.delete(id);
+    const watched = { memory, inFlight: false, dueAtMs: nowMs };
+    this.#nodes.set(id, watched);
+    return watched;
+  }
+
+  #forgetTheGone(): void {
+    const probed = new Set(this.#instances.filter(isProbed).map((i) => i.id));
+    for (const id of this.#nodes.keys()) if (!probed.has(id)) this.#nodes.delete(id);
+  }
+
+  async #readSuspicions(): Promise<Map<string, number>> {
+    const { cluster } = await this.#ports.ledger.read(this.#cluster);
+    const noted = Object.entries(cluster.suspicions).filter(([, s]) => isProbeSuspicion(s));
+    return new Map(noted.map(([id, s]) => [id, s.sinceMs]));
+  }
+}
+
+const isProbed = (i: Instance): boolean => i.state === 'running' && i.privateIp !== null;

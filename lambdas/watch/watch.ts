@@ -1,0 +1,120 @@
+/**
+ * Probes every node of every cluster, again and again, and asks for a reconcile when a verdict changes; so that with every
+ * event lost the fleet still heals. It decides nothing: reconcile looks for itself.
+ */
+import type {
+  Clock,
+  Instances,
+  Ledger,
+  Log,
+  Metrics,
+  Prober,
+  ReconcileRequests,
+  Secrets,
+  Specs,
+} from '../cloud/ports.ts';
+import { describeProblems } from '../model/spec.ts';
+import type { ClusterSpec } from '../model/spec.ts';
+import { ClusterWatch } from './cluster-watch.ts';
+
+export interface WatchPorts {
+  readonly clock: Clock;
+  readonly specs: Specs;
+  readonly instances: Instances;
+  readonly ledger: Ledger;
+  readonly secrets: Secrets;
+  readonly prober: Prober;
+  readonly requests: ReconcileRequests;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export interface WatchConfig {
+  readonly probeIntervalMs: number;
+  readonly sweepSeconds: number;
+  /** Makes causes unique across containers. */
+  readonly containerId: string;
+}
+
+/** How often specifications and instances are read again when nothing happens. */
+const REFRESH_MS = 20_000;
+/** How often is looked what is due. */
+const TICK_MS = 100;
+/** After a change EC2 is asked again at once, but not more often than this. */
+const REFRESH_SOON_MS = 2000;
+
+export class Watch {
+  readonly #ports: WatchPorts;
+  readonly #config: WatchConfig;
+  readonly #clusters = new Map<string, ClusterWatch>();
+  readonly #running = new Set<Promise<void>>();
+  #specs: readonly ClusterSpec[] = [];
+  #refreshing = false;
+  #refreshedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(ports: WatchPorts, config: WatchConfig) {
+    this.#ports = ports;
+    this.#config = config;
+  }
+
+  /** Loops until the time has come, then waits for what is under way (a probe ends within its deadline of 2 s). */
+  async run(untilMs: number): Promise<void> {
+    while (this.#ports.clock.nowMs() < untilMs) {
+      const nowMs = this.#ports.clock.nowMs();
+      if (this.#refreshIsDue(nowMs)) this.#track('every cluster', this.#refresh(nowMs));
+      for (const [name, cluster] of this.#clusters) {
+        for (const probe of cluster.dueProbes(nowMs)) this.#track(name, probe);
+        this.#track(name, cluster.sweep(nowMs));
+      }
+      await this.#ports.clock.sleep(TICK_MS);
+    }
+    await Promise.all(this.#running);
+  }
+
+  #refreshIsDue(nowMs: number): boolean {
+    if (this.#refreshing) return false;
+    const ageMs = nowMs - this.#refreshedAtMs;
+    return ageMs >= REFRESH_MS || (ageMs >= REFRESH_SOON_MS && [...this.#clusters.values()].some((c) => c.stale));
+  }
+
+  /** Runs beside the probes: AWS being slow must not stop us from looking. */
+  async #refresh(nowMs: number): Promise<void> {
+    this.#refreshing = true;
+    try {
+      const whole = nowMs - this.#refreshedAtMs >= REFRESH_MS;
+      this.#refreshedAtMs = nowMs;
+      if (whole) this.#specs = await this.#readSpecs();
+      for (const spec of this.#specs) {
+        const cluster = this.#clusters.get(spec.name) ?? new ClusterWatch(spec.name, this.#ports, this.#config);
+        this.#clusters.set(spec.name, cluster);
+        if (whole || cluster.stale) this.#track(spec.name, cluster.refresh(spec));
+      }
+    } finally {
+      this.#refreshing = false;
+    }
+  }
+
+  async #readSpecs(): Promise<readonly ClusterSpec[]> {
+    const listed = await this.#ports.specs.list();
+    for (const { cluster, result } of listed) {
+      if (result.ok) continue;
+      this.#ports.log.error(describeProblems(cluster, result.problems), { cluster });
+      this.#ports.metrics.count('SpecsInvalid', 1, { cluster });
+    }
+    const specs = listed.flatMap(({ result }) => (result.ok ? [result.spec] : []));
+    const names = new Set(specs.map((s) => s.name));
+    for (const name of this.#clusters.keys()) if (!names.has(name)) this.#clusters.delete(name);
+    return specs;
+  }
+
+  /** One cluster's failure is told and counted, and is that cluster's alone; the next round tries again. */
+  #track(cluster: string, work: Promise<void>): void {
+    const task = work
+      .catch((error: unknown) => {
+        this.#ports.log.error('the watch failed in part, and goes on', { cluster, error });
+        this.#ports.metrics.count('WatchFailed', 1, { cluster });
+      })
+      .finally(() => this.#running.delete(task));
+    this.#running.add(task);
+  }
+}

@@ -1,0 +1,62 @@
+/** What belongs to clusters and not to the plane: each function gets its part of it, and no more. */
+import type { IRole } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import type { IConstruct } from 'constructs';
+import type { ClusterAccess } from '../managed-cluster.ts';
+import * as allow from '../permissions.ts';
+import type { PlaneFunction } from './plane-function.ts';
+
+export interface ClusterAccessProps {
+  /** Functions that log in to databases. */
+  readonly readers: readonly PlaneFunction[];
+  /** The function that changes DNS records. */
+  readonly router: PlaneFunction;
+  /** The function that launches instances. */
+  readonly launcher: PlaneFunction;
+}
+
+export class ClusterAccessGrants {
+  private readonly scope: IConstruct;
+  private readonly props: ClusterAccessProps;
+  private readonly granted = new Set<string>();
+
+  constructor(scope: IConstruct, props: ClusterAccessProps) {
+    this.scope = scope;
+    this.props = props;
+  }
+
+  /** Repeated access is granted once. */
+  add(access: ClusterAccess): void {
+    for (const secret of access.secrets ?? []) this.once(arnOf(secret), () => this.secret(secret));
+    for (const zone of access.zones ?? []) {
+      this.once(zone.hostedZoneArn, () => this.props.router.role.addToPolicy(allow.changeRecords([zone.hostedZoneArn])));
+    }
+    for (const role of access.instanceRoles ?? []) this.once(role.roleArn, () => this.passRole(role));
+  }
+
+  encryptVolumes(keys: readonly IKey[]): void {
+    if (keys.length === 0) return;
+    for (const statement of allow.encryptVolumes(keys.map((k) => k.keyArn))) this.props.launcher.role.addToPolicy(statement);
+  }
+
+  private once(what: string, grant: () => void): void {
+    if (this.granted.has(what)) return;
+    this.granted.add(what);
+    grant();
+  }
+
+  private secret(secret: ISecret): void {
+    for (const { role } of this.props.readers) {
+      role.addToPolicy(allow.readSecret(arnOf(secret)));
+      if (secret.encryptionKey) role.addToPolicy(allow.decryptSecret(this.scope, secret.encryptionKey.keyArn));
+    }
+  }
+
+  private passRole(role: IRole): void {
+    this.props.launcher.role.addToPolicy(allow.passRoles([role.roleArn]));
+  }
+}
+
+/** A secret imported without its six random characters is matched with any. */
+const arnOf = (secret: ISecret): string => secret.secretFullArn ?? `${secret.secretArn}-??????`;

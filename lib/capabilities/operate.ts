@@ -1,0 +1,41 @@
+/** What a person asks for: maintenance, the brake, an acknowledgement. Invoked by hand, so its caller sees its failure. */
+import { Duration } from 'aws-cdk-lib';
+import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import { Construct } from 'constructs';
+import * as allow from '../permissions.ts';
+import type { Foundation } from './foundation.ts';
+import { PlaneFunction } from './plane-function.ts';
+import type { WorkQueue } from './queues.ts';
+
+export interface OperateProps {
+  readonly foundation: Foundation;
+  readonly ledger: ITable;
+  readonly signals: WorkQueue;
+  readonly reconcile: WorkQueue;
+}
+
+export class Operate extends Construct {
+  readonly function: PlaneFunction;
+
+  constructor(scope: Construct, id: string, props: OperateProps) {
+    super(scope, id);
+    const { foundation, ledger, signals, reconcile } = props;
+    this.function = new PlaneFunction(this, 'Function', {
+      foundation,
+      name: 'operate',
+      timeout: Duration.seconds(30),
+      environment: {
+        LEDGER_TABLE: ledger.tableName,
+        SIGNALS_QUEUE_URL: signals.queue.queueUrl,
+        RECONCILE_QUEUE_URL: reconcile.queue.queueUrl,
+      },
+      statements: [
+        allow.readSpec(this),
+        allow.describeInstances(),
+        allow.onLedger(ledger, 'BatchGetItem', 'GetItem', 'Query', 'UpdateItem'),
+        allow.sendTo(signals.queue, reconcile.queue),
+        allow.useKey(this, foundation.key, ['sqs', 'dynamodb']),
+      ],
+    });
+  }
+}

@@ -1,0 +1,84 @@
+/** Both recovery workflows, and the event that says one has ended. */
+import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import type { EventPattern } from 'aws-cdk-lib/aws-events';
+import type { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { Construct } from 'constructs';
+import { WORKFLOW_NAMES } from '../names.ts';
+import * as allow from '../permissions.ts';
+import { bootstrapDefinition } from '../workflows/bootstrap.ts';
+import { replaceDefinition } from '../workflows/replace.ts';
+import type { Foundation } from './foundation.ts';
+import type { HostDocuments } from './host-documents.ts';
+import type { FunctionNetwork } from './plane-function.ts';
+import type { WorkQueue } from './queues.ts';
+import { Workflow } from './workflow.ts';
+
+export interface RecoveryProps {
+  readonly foundation: Foundation;
+  readonly network: FunctionNetwork;
+  readonly ledger: ITable;
+  readonly signals: WorkQueue;
+  readonly reconcile: WorkQueue;
+  readonly documents: HostDocuments;
+}
+
+export interface RecoveryWorkflows {
+  readonly replace: Workflow;
+  readonly bootstrap: Workflow;
+  /** State machine names, for policies written by name. */
+  readonly names: readonly string[];
+  /** An execution of either has ended. */
+  readonly statusChange: EventPattern;
+}
+
+/** What the steps of both workflows do: look, remember, run scripts on hosts, ask for a reconcile, tell people. */
+function steps(scope: Construct, { foundation, ledger, signals, reconcile, documents }: RecoveryProps): readonly PolicyStatement[] {
+  return [
+    allow.readSpec(scope),
+    allow.listSpecs(scope),
+    allow.describeInstances(),
+    allow.describeTargets(),
+    allow.onLedger(ledger, 'BatchGetItem', 'ConditionCheckItem', 'GetItem', 'Query', 'UpdateItem'),
+    ...allow.runScripts(scope, documents.arns),
+    allow.sendTo(signals.queue, reconcile.queue),
+    allow.publishTo(foundation.topic),
+    allow.useKey(scope, foundation.key, ['sqs', 'sns', 'dynamodb']),
+  ];
+}
+
+export function recoveryWorkflows(scope: Construct, props: RecoveryProps): RecoveryWorkflows {
+  const { foundation, network } = props;
+  const environment = {
+    LEDGER_TABLE: props.ledger.tableName,
+    SIGNALS_QUEUE_URL: props.signals.queue.queueUrl,
+    RECONCILE_QUEUE_URL: props.reconcile.queue.queueUrl,
+    NOTIFY_TOPIC_ARN: foundation.topic.topicArn,
+    DOCUMENT_PREFIX: props.documents.prefix,
+  };
+  const shared = { foundation, network, environment };
+  const replace = new Workflow(scope, 'Replace', {
+    ...shared,
+    name: 'replace',
+    statements: [...steps(scope, props), ...allow.replaceInstances(scope)],
+    definition: replaceDefinition,
+  });
+  const bootstrap = new Workflow(scope, 'Bootstrap', {
+    ...shared,
+    name: 'bootstrap',
+    statements: steps(scope, props),
+    definition: bootstrapDefinition,
+  });
+  return {
+    replace,
+    bootstrap,
+    names: WORKFLOW_NAMES.map((name) => `${foundation.prefix}-${name}`),
+    statusChange: {
+      source: ['aws.states'],
+      detailType: ['Step Functions Execution Status Change'],
+      detail: {
+        stateMachineArn: [replace.machine.stateMachineArn, bootstrap.machine.stateMachineArn],
+        status: ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'],
+      },
+    },
+  };
+}

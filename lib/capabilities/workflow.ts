@@ -1,0 +1,92 @@
+/** A recovery workflow: the state machine and the one function that does its steps. */
+import { Duration, Stack } from 'aws-cdk-lib';
+import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { DefinitionBody, LogLevel, StateMachine, StateMachineType } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import type { WorkflowName } from '../names.ts';
+import { planeAlarm } from './alarm.ts';
+import type { Foundation } from './foundation.ts';
+import type { FunctionNetwork } from './plane-function.ts';
+import { PlaneFunction } from './plane-function.ts';
+
+/** Longer than any one step's own calls; a step that waits for something else answers "not yet" instead of staying. */
+const STEP_TIMEOUT = Duration.seconds(60);
+
+export interface WorkflowProps {
+  readonly foundation: Foundation;
+  readonly network: FunctionNetwork;
+  readonly name: WorkflowName;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly statements: readonly PolicyStatement[];
+  /** The definition in Amazon States Language (JSONPath), for a function's ARN. */
+  readonly definition: (args: { readonly functionArn: string }) => object;
+}
+
+export class Workflow extends Construct {
+  readonly function: PlaneFunction;
+  readonly machine: StateMachine;
+  private readonly foundation: Foundation;
+  private readonly workflow: WorkflowName;
+
+  constructor(scope: Construct, id: string, props: WorkflowProps) {
+    super(scope, id);
+    this.foundation = props.foundation;
+    this.workflow = props.name;
+    this.function = new PlaneFunction(this, 'Function', {
+      foundation: props.foundation,
+      name: props.name,
+      timeout: STEP_TIMEOUT,
+      network: props.network,
+      environment: props.environment,
+      statements: props.statements,
+    });
+    this.machine = this.stateMachine(props);
+    this.alarms();
+  }
+
+  private stateMachine({ foundation, name, definition }: WorkflowProps): StateMachine {
+    const stateMachineName = `${foundation.prefix}-${name}`;
+    const functionArn = this.function.lambda.functionArn;
+    const role = new Role(this, 'Role', {
+      assumedBy: new ServicePrincipal('states.amazonaws.com'),
+      description: `Rejoin: what the workflow ${name} may do`,
+    });
+    role.addToPolicy(new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [functionArn] }));
+    return new StateMachine(this, 'Machine', {
+      stateMachineName,
+      stateMachineType: StateMachineType.STANDARD,
+      comment: `Rejoin: ${name}`,
+      definitionBody: DefinitionBody.fromString(Stack.of(this).toJsonString(definition({ functionArn }))),
+      role,
+      tracingEnabled: true,
+      logs: {
+        level: LogLevel.ALL,
+        includeExecutionData: true,
+        // Step Functions writes to groups of this prefix without a resource policy that grows with every machine.
+        destination: new LogGroup(this, 'Logs', {
+          logGroupName: `/aws/vendedlogs/states/${stateMachineName}`,
+          retention: foundation.retention,
+          encryptionKey: foundation.key,
+          removalPolicy: foundation.removalPolicy,
+        }),
+      },
+    });
+  }
+
+  private alarms(): void {
+    const metric = { statistic: 'Sum', period: Duration.minutes(1) } as const;
+    planeAlarm(this, this.foundation, {
+      name: `${this.workflow}-workflow-failed`,
+      says: `A ${this.workflow} workflow gave up: a node or a cluster needs a person.`,
+      metric: this.machine.metricFailed(metric),
+      threshold: 1,
+    });
+    planeAlarm(this, this.foundation, {
+      name: `${this.workflow}-workflow-timed-out`,
+      says: `A ${this.workflow} workflow ran out of time and left no report.`,
+      metric: this.machine.metricTimedOut(metric),
+      threshold: 1,
+    });
+  }
+}

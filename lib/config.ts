@@ -1,0 +1,106 @@
+/** The file that the app is configured with, `cdk deploy -c config=rejoin.json`. Described in docs/deploy.md. */
+import * as z from 'zod/mini';
+
+const text = (pattern: RegExp, mend: string): z.ZodMiniString => z.string().check(z.regex(pattern, mend));
+const id = (prefix: string): z.ZodMiniString =>
+  text(new RegExp(`^${prefix}-[0-9a-f]{8,17}$`), `give an id such as ${prefix}-0123456789abcdef0`);
+const arn = (service: string, what: string): z.ZodMiniString =>
+  text(new RegExp(`^arn:[a-z-]+:${service}:`), `give the ARN of ${what}, arn:aws:${service}:…`);
+const roleArn = text(/^arn:[a-z-]+:iam::\d{12}:role\/.+$/, 'give the ARN of a role, arn:aws:iam::ACCOUNT:role/NAME');
+
+const subnet = z.strictObject({
+  id: id('subnet'),
+  zone: z.string(),
+  /** Only needed with `vpcEndpoints`. */
+  routeTableId: z.optional(id('rtb')),
+});
+
+const endpoint = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('targetGroup'),
+    arn: arn('elasticloadbalancing', 'a target group'),
+    route: z.enum(['writer', 'healthy']),
+    drainSeconds: z.optional(z.number()),
+  }),
+  z.strictObject({
+    kind: z.literal('dns'),
+    zoneId: z.string(),
+    zoneName: z.string(),
+    /** Relative to the zone, or fully qualified with a trailing dot. */
+    name: z.string(),
+    route: z.literal('writer'),
+    ttlSeconds: z.optional(z.number()),
+  }),
+]);
+
+const cluster = z.strictObject({
+  name: z.string(),
+  engine: z.strictObject({ kind: z.literal('galera'), port: z.optional(z.number()) }),
+  nodes: z.number(),
+  launchTemplate: z.strictObject({ id: id('lt'), version: z.optional(z.string()) }),
+  /** Unless given, those of `vpc`. */
+  subnets: z.optional(z.array(subnet).check(z.minLength(1, 'give at least one subnet, or leave it out'))),
+  credentialsSecretArn: arn('secretsmanager', 'a secret'),
+  endpoints: z.array(endpoint),
+  policy: z.optional(z.enum(['OBSERVE', 'ROUTE', 'HEAL'])),
+  dataDevice: z.optional(z.string()),
+  deadAfterSeconds: z.optional(z.number()),
+  retryAfterSeconds: z.optional(z.number()),
+});
+
+export const configSchema = z.strictObject({
+  /** For an editor. */
+  $schema: z.optional(z.string()),
+  /** `Rejoin` unless given. */
+  stackName: z.optional(text(/^[A-Za-z][A-Za-z0-9-]{0,127}$/, 'use letters, digits and hyphens, starting with a letter')),
+  account: z.optional(text(/^\d{12}$/, 'give the 12 digits of an account, in quotes')),
+  region: z.optional(text(/^[a-z]{2}(-[a-z]+)+-\d$/, 'give a Region, such as eu-west-1')),
+  vpc: z.strictObject({
+    id: id('vpc'),
+    /** Private subnets for the functions, and for nodes of clusters that name none. */
+    subnets: z.array(subnet).check(z.minLength(1, 'give at least one private subnet')),
+  }),
+  databaseSecurityGroupId: z.optional(id('sg')),
+  databasePorts: z.optional(z.array(z.number())),
+  notifyTopicArn: z.optional(arn('sns', 'a topic')),
+  instanceRoleArns: z.optional(z.array(roleArn)),
+  volumeKeyArns: z.optional(z.array(arn('kms', 'a key'))),
+  vpcEndpoints: z.optional(z.boolean()),
+  probeIntervalMs: z.optional(z.number().check(z.gte(200, 'give from 200 to 60000 ms'), z.lte(60_000, 'give from 200 to 60000 ms'))),
+  sweepSeconds: z.optional(z.number().check(z.gte(10, 'give from 10 to 3600 seconds'), z.lte(3600, 'give from 10 to 3600 seconds'))),
+  logRetentionDays: z.optional(z.number()),
+  /** Ledger, key and logs go with the stack; only for a plane that is thrown away. */
+  destroyWithStack: z.optional(z.boolean()),
+  runbook: z.optional(z.string()),
+  logLevel: z.optional(z.enum(['DEBUG', 'INFO', 'WARN', 'ERROR'])),
+  clusters: z.array(cluster),
+});
+
+export type RejoinConfig = z.infer<typeof configSchema>;
+export type ClusterConfig = RejoinConfig['clusters'][number];
+export type SubnetConfig = RejoinConfig['vpc']['subnets'][number];
+
+const at = (value: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | null | undefined)?.[key], value);
+
+const written = (path: readonly PropertyKey[]): string =>
+  path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('').replace(/^\./, '') || 'the file';
+
+/**
+ * Reads the configuration's text. `source` names it in errors.
+ * Throws one Error with a line for every problem: property, value received, mend.
+ */
+export function parseConfig(source: string, content: string): RejoinConfig {
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
+  } catch (error) {
+    throw new Error(`${source} is not JSON (${(error as Error).message}); compare docs/example.rejoin.json`, { cause: error });
+  }
+  const parsed = configSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map(
+    (issue) => `${source}: ${written(issue.path)} is ${JSON.stringify(at(value, issue.path)) ?? 'missing'}: ${issue.message}`,
+  );
+  throw new Error(lines.join('\n'));
+}

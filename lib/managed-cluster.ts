@@ -1,0 +1,104 @@
+/**
+ * One cluster's declaration, deployed: the SSM parameter that the functions read, and Rejoin's mark on its target groups.
+ * It may live in any stack of the plane's account and Region: adding one redeploys no function.
+ */
+import { Annotations, Stack, Tags, Token } from 'aws-cdk-lib';
+import { LaunchTemplate } from 'aws-cdk-lib/aws-ec2';
+import type { IRole } from 'aws-cdk-lib/aws-iam';
+import type { IHostedZone } from 'aws-cdk-lib/aws-route53';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import { ParameterTier, StringParameter } from 'aws-cdk-lib/aws-ssm';
+import { CfnTargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
+import { Construct } from 'constructs';
+import type { ClusterSpec } from '../lambdas/model/spec.ts';
+import { CLUSTER_TAG, SPEC_PREFIX } from '../lambdas/model/spec.ts';
+import { checkSpec } from './spec/check.ts';
+import type { ManageProps } from './spec/declaration.ts';
+import { draftSpec } from './spec/draft.ts';
+
+/** A standard SSM parameter holds 4 KB; tokens resolve to longer text than their marks, hence the margin. */
+const STANDARD_TIER_CHARACTERS = 3000;
+
+export interface ManagedClusterProps extends ManageProps {
+  /** 2 to 30 lower-case letters, digits and hyphens. Instances belong to the cluster by the tag `rejoin:cluster` with this value. */
+  readonly name: string;
+}
+
+/** What the plane must be allowed to touch for a cluster: hand it to `ControlPlane.allow` when the cluster is in another stack. */
+export interface ClusterAccess {
+  readonly secrets?: readonly ISecret[];
+  readonly zones?: readonly IHostedZone[];
+  readonly instanceRoles?: readonly IRole[];
+}
+
+export class ManagedCluster extends Construct {
+  readonly name: string;
+  readonly access: ClusterAccess;
+  readonly parameter: StringParameter;
+
+  /** Throws at synth for a wrong specification: one line a problem, naming property, value and mend. */
+  constructor(scope: Construct, id: string, props: ManagedClusterProps) {
+    super(scope, id);
+    refuseArchive(props);
+    const draft = draftSpec(props.name, props);
+    checkSpec(this, draft);
+    this.name = props.name;
+    const text = Stack.of(this).toJsonString(draft);
+    this.parameter = new StringParameter(this, 'Spec', {
+      parameterName: `${SPEC_PREFIX}${props.name}`,
+      description: `Rejoin: specification of the database cluster ${props.name}`,
+      stringValue: text,
+      tier: JSON.stringify(draft).length > STANDARD_TIER_CHARACTERS ? ParameterTier.ADVANCED : ParameterTier.STANDARD,
+    });
+    this.mark(props);
+    this.warn(props, draft);
+    const role = instanceRoleOf(props);
+    this.access = {
+      secrets: [props.credentials],
+      zones: props.endpoints.flatMap((e) => (e.kind === 'dns' ? [e.zone] : [])),
+      instanceRoles: role ? [role] : [],
+    };
+  }
+
+  /** Tags the target groups that this app creates; an imported one is its owner's to tag. */
+  private mark(props: ManagedClusterProps): void {
+    for (const endpoint of props.endpoints) {
+      if (endpoint.kind !== 'targetGroup') continue;
+      if (endpoint.targetGroup.node.defaultChild instanceof CfnTargetGroup) {
+        Tags.of(endpoint.targetGroup).add(CLUSTER_TAG, props.name);
+      }
+    }
+  }
+
+  private warn(props: ManagedClusterProps, draft: ClusterSpec): void {
+    const zones = new Set(draft.subnets.map((s) => s.zone));
+    if (![...zones].some((zone) => Token.isUnresolved(zone)) && zones.size < 3) {
+      Annotations.of(this).addWarningV2(
+        'rejoin:zones',
+        `cluster "${props.name}": subnets are in ${zones.size} zone(s) (${[...zones].join(', ')}): ` +
+          'the loss of one can cost the quorum; give subnets in three zones',
+      );
+    }
+    if (draft.policy === 'HEAL' && instanceRoleOf(props) === undefined) {
+      Annotations.of(this).addWarningV2(
+        'rejoin:instance-role',
+        `cluster "${props.name}": the role of the launch template's instance profile is not known here; give instanceRole ` +
+          '(or ControlPlane.instanceRoles), or EC2 refuses the launch of a replacement for want of iam:PassRole',
+      );
+    }
+  }
+}
+
+function instanceRoleOf(props: ManageProps): IRole | undefined {
+  return props.instanceRole ?? (props.launchTemplate instanceof LaunchTemplate ? props.launchTemplate.role : undefined);
+}
+
+/** `archive` is a type error already; this is for callers that the compiler does not check. */
+function refuseArchive(props: ManagedClusterProps): void {
+  const archive = (props as { readonly archive?: unknown }).archive;
+  if (archive === undefined) return;
+  throw new Error(
+    `cluster ${JSON.stringify(props.name)}: archive is given, and this version of Rejoin has no archive yet: ` +
+      'leave archive out, and keep the backups that you have',
+  );
+}

@@ -1,0 +1,137 @@
+/** The plane for an existing VPC, from a configuration file. */
+import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import type { ISubnet, IVpc } from 'aws-cdk-lib/aws-ec2';
+import { LaunchTemplate, SecurityGroup, Subnet, Vpc } from 'aws-cdk-lib/aws-ec2';
+import { NetworkTargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
+import { Role } from 'aws-cdk-lib/aws-iam';
+import { Key } from 'aws-cdk-lib/aws-kms';
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { HostedZone } from 'aws-cdk-lib/aws-route53';
+import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Topic } from 'aws-cdk-lib/aws-sns';
+import type { Construct } from 'constructs';
+import type { ClusterConfig, RejoinConfig, SubnetConfig } from './config.ts';
+import type { ControlPlaneProps } from './control-plane.ts';
+import { ControlPlane } from './control-plane.ts';
+import type { EndpointDeclaration } from './spec/declaration.ts';
+import { Endpoint, Engine } from './spec/declaration.ts';
+
+export interface RejoinStackProps {
+  readonly config: RejoinConfig;
+  /** As `ControlPlaneProps.bundleDir`. */
+  readonly bundleDir?: string;
+}
+
+export class RejoinStack extends Stack {
+  readonly plane: ControlPlane;
+
+  constructor(scope: Construct, id: string, props: RejoinStackProps) {
+    const { config } = props;
+    super(scope, id, {
+      description: 'Rejoin: keeps self-managed databases on EC2 alive',
+      env: { ...(config.account && { account: config.account }), ...(config.region && { region: config.region }) },
+    });
+    this.plane = new ControlPlane(this, 'Rejoin', {
+      ...this.network(config),
+      ...this.references(config),
+      ...options(config),
+      ...(props.bundleDir !== undefined && { bundleDir: props.bundleDir }),
+    });
+    for (const cluster of config.clusters) this.manage(cluster, config);
+  }
+
+  private network(config: RejoinConfig): Pick<ControlPlaneProps, 'vpc' | 'vpcSubnets' | 'databaseSecurityGroup'> {
+    const subnets = config.vpc.subnets;
+    const routeTables = subnets.flatMap((s) => s.routeTableId ?? []);
+    const vpc: IVpc = Vpc.fromVpcAttributes(this, 'Vpc', {
+      vpcId: config.vpc.id,
+      availabilityZones: [...new Set(subnets.map((s) => s.zone))],
+    });
+    if (config.vpcEndpoints && routeTables.length < subnets.length) {
+      throw new Error(
+        `vpcEndpoints is true and ${subnets.length - routeTables.length} of vpc.subnets have no routeTableId: ` +
+          'give it for each, since the endpoints of S3 and DynamoDB are entries of route tables',
+      );
+    }
+    const group = config.databaseSecurityGroupId;
+    return {
+      vpc,
+      vpcSubnets: { subnets: this.subnets('Vpc', subnets) },
+      ...(group && { databaseSecurityGroup: SecurityGroup.fromSecurityGroupId(this, 'DatabaseSecurityGroup', group) }),
+    };
+  }
+
+  private references(config: RejoinConfig): Pick<ControlPlaneProps, 'notify' | 'instanceRoles' | 'volumeKeys'> {
+    return {
+      ...(config.notifyTopicArn && { notify: Topic.fromTopicArn(this, 'Notify', config.notifyTopicArn) }),
+      instanceRoles: (config.instanceRoleArns ?? []).map((arn, i) => Role.fromRoleArn(this, `InstanceRole${i}`, arn, { mutable: false })),
+      volumeKeys: (config.volumeKeyArns ?? []).map((arn, i) => Key.fromKeyArn(this, `VolumeKey${i}`, arn)),
+    };
+  }
+
+  private manage(cluster: ClusterConfig, config: RejoinConfig): void {
+    const at = `Given-${cluster.name}`;
+    const template = cluster.launchTemplate;
+    this.plane.manage(cluster.name, {
+      engine: Engine.galera(cluster.engine.port === undefined ? {} : { port: cluster.engine.port }),
+      nodes: cluster.nodes,
+      launchTemplate: LaunchTemplate.fromLaunchTemplateAttributes(this, `${at}-Template`, { launchTemplateId: template.id }),
+      ...(template.version !== undefined && { launchTemplateVersion: template.version }),
+      subnets: this.subnets(at, cluster.subnets ?? config.vpc.subnets),
+      credentials: Secret.fromSecretCompleteArn(this, `${at}-Credentials`, cluster.credentialsSecretArn),
+      endpoints: cluster.endpoints.map((e, i) => this.endpoint(`${at}-Endpoint${i}`, e)),
+      ...(cluster.policy && { policy: cluster.policy }),
+      ...(cluster.dataDevice !== undefined && { dataDevice: cluster.dataDevice }),
+      ...(cluster.deadAfterSeconds !== undefined && { deadAfter: Duration.seconds(cluster.deadAfterSeconds) }),
+      ...(cluster.retryAfterSeconds !== undefined && { retryAfter: Duration.seconds(cluster.retryAfterSeconds) }),
+    });
+  }
+
+  private endpoint(id: string, endpoint: ClusterConfig['endpoints'][number]): EndpointDeclaration {
+    switch (endpoint.kind) {
+      case 'targetGroup':
+        return Endpoint.targetGroup(NetworkTargetGroup.fromTargetGroupAttributes(this, id, { targetGroupArn: endpoint.arn }), {
+          route: endpoint.route,
+          ...(endpoint.drainSeconds !== undefined && { drain: Duration.seconds(endpoint.drainSeconds) }),
+        });
+      case 'dns': {
+        const zone = HostedZone.fromHostedZoneAttributes(this, id, { hostedZoneId: endpoint.zoneId, zoneName: endpoint.zoneName });
+        return Endpoint.dns(zone, endpoint.name, {
+          route: endpoint.route,
+          ...(endpoint.ttlSeconds !== undefined && { ttl: Duration.seconds(endpoint.ttlSeconds) }),
+        });
+      }
+    }
+  }
+
+  private subnets(id: string, subnets: readonly SubnetConfig[]): ISubnet[] {
+    return subnets.map((s, i) =>
+      Subnet.fromSubnetAttributes(this, `${id}-Subnet${i}`, {
+        subnetId: s.id,
+        availabilityZone: s.zone,
+        ...(s.routeTableId && { routeTableId: s.routeTableId }),
+      }),
+    );
+  }
+}
+
+/** The values that CloudWatch Logs takes, since any other fails only at deployment. */
+const RETENTIONS = Object.values(RetentionDays).filter((value): value is RetentionDays => typeof value === 'number');
+
+function options(config: RejoinConfig): Partial<ControlPlaneProps> {
+  const days = config.logRetentionDays;
+  const retention = RETENTIONS.find((r) => r === days);
+  if (days !== undefined && retention === undefined) {
+    throw new Error(`logRetentionDays is ${days}: CloudWatch Logs takes ${RETENTIONS.filter((r) => r < 9999).join(', ')}`);
+  }
+  return {
+    ...(retention !== undefined && { retention }),
+    ...(config.databasePorts && { databasePorts: config.databasePorts }),
+    ...(config.vpcEndpoints !== undefined && { vpcEndpoints: config.vpcEndpoints }),
+    ...(config.probeIntervalMs !== undefined && { probeInterval: Duration.millis(config.probeIntervalMs) }),
+    ...(config.sweepSeconds !== undefined && { sweep: Duration.seconds(config.sweepSeconds) }),
+    ...(config.destroyWithStack && { removalPolicy: RemovalPolicy.DESTROY }),
+    ...(config.runbook !== undefined && { runbook: config.runbook }),
+    ...(config.logLevel && { logLevel: config.logLevel }),
+  };
+}

@@ -1,0 +1,97 @@
+/** What a platform engineer writes about one cluster: constructs and durations, turned into the stored specification by `draft.ts`. */
+import { Duration } from 'aws-cdk-lib';
+import type { ISubnet, ILaunchTemplate } from 'aws-cdk-lib/aws-ec2';
+import type { ITargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
+import type { IRole } from 'aws-cdk-lib/aws-iam';
+import type { IHostedZone } from 'aws-cdk-lib/aws-route53';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Policy } from '../../lambdas/model/spec.ts';
+
+export { Policy };
+
+export interface GaleraDeclaration {
+  readonly kind: 'galera';
+  readonly port: number;
+}
+
+export const Engine = {
+  /** MariaDB Galera. `port`: where clients and probes connect, 3306 unless given. */
+  galera: (options: { readonly port?: number } = {}): GaleraDeclaration => ({ kind: 'galera', port: options.port ?? 3306 }),
+} as const;
+
+export interface TargetGroupDeclaration {
+  readonly kind: 'targetGroup';
+  readonly targetGroup: ITargetGroup;
+  readonly route: 'writer' | 'healthy';
+  readonly drain: Duration;
+}
+
+export interface DnsDeclaration {
+  readonly kind: 'dns';
+  readonly zone: IHostedZone;
+  readonly recordName: string;
+  readonly route: 'writer';
+  readonly ttl: Duration;
+}
+
+export type EndpointDeclaration = TargetGroupDeclaration | DnsDeclaration;
+
+export interface TargetGroupOptions {
+  /** `writer`: one node at a time. `healthy`: every node that may serve. */
+  readonly route: 'writer' | 'healthy';
+  /** How long connections on a node that is drained on purpose may go on; 30 s unless given, an hour at most. */
+  readonly drain?: Duration;
+}
+
+export interface DnsOptions {
+  readonly route: 'writer';
+  /** 5 s unless given, from 1 to 300 s. */
+  readonly ttl?: Duration;
+}
+
+export const Endpoint = {
+  /**
+   * Targets by instance id, in a target group that Rejoin may change. It must carry the tag `rejoin:cluster`, which is set
+   * here when the group belongs to this app; an imported one must be tagged by its owner.
+   */
+  targetGroup: (targetGroup: ITargetGroup, options: TargetGroupOptions): TargetGroupDeclaration => ({
+    kind: 'targetGroup',
+    targetGroup,
+    route: options.route,
+    drain: options.drain ?? Duration.seconds(30),
+  }),
+  /** An A record for the writer. `recordName` is relative to the zone (`orders`), or fully qualified with a trailing dot. */
+  dns: (zone: IHostedZone, recordName: string, options: DnsOptions): DnsDeclaration => ({
+    kind: 'dns',
+    zone,
+    recordName,
+    route: options.route,
+    ttl: options.ttl ?? Duration.seconds(5),
+  }),
+} as const;
+
+export interface ManageProps {
+  readonly engine: GaleraDeclaration;
+  /** 3, 5, 7 or 9. */
+  readonly nodes: number;
+  readonly launchTemplate: ILaunchTemplate;
+  /** `$Default` unless given: a fleet follows the version that its owner promoted. */
+  readonly launchTemplateVersion?: string;
+  /** Where nodes may be launched; at least three zones, if the loss of one is to be survived. */
+  readonly subnets: readonly ISubnet[];
+  /** JSON `{ "username": …, "password": … }` of the user that probes the nodes. */
+  readonly credentials: ISecret;
+  readonly endpoints: readonly EndpointDeclaration[];
+  /** `Policy.HEAL` unless given. */
+  readonly policy?: Policy;
+  /** The block device with the database's files; `/dev/sdf` unless given. */
+  readonly dataDevice?: string;
+  /** How long a running instance must have been lost to its peers before it is replaced; 15 s unless given. */
+  readonly deadAfter?: Duration;
+  /** After a failed workflow, how long until the same node is tried again without a person; 30 min unless given. */
+  readonly retryAfter?: Duration;
+  /** Role of the launch template's instance profile, which the replacement passes on; found by itself in a `LaunchTemplate` of this app. */
+  readonly instanceRole?: IRole;
+  /** The archive is not part of this version: leave it out. */
+  readonly archive?: never;
+}

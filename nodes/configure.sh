@@ -1,0 +1,81 @@
+#!/bin/sh
+# Run once from user data (as root): writes this host's facts to /etc/rejoin/node.env from the instance's own metadata, and
+# makes sure that the database starts only when the plane says so. Prints {"instanceId":…,"address":…,"cluster":…}.
+#
+# Needs IMDSv2 with instance tags in metadata (docs/hosts.md). Facts of the image that differ from the defaults below are
+# given in the environment: REJOIN_PORT=3307 REJOIN_DATA_DEVICE= nodes/configure.sh
+# Exit codes: 64 a fact is missing or malformed, 65 the metadata service does not answer as expected.
+set -eu
+
+fail() { # exit code, sentence
+  printf 'rejoin: %s\n' "$2" >&2
+  exit "$1"
+}
+
+imds=${REJOIN_IMDS:-http://169.254.169.254}
+target=${REJOIN_NODE_ENV:-/etc/rejoin/node.env}
+unit_dir=${REJOIN_SYSTEMD_DIR:-/etc/systemd/system}
+systemctl=${REJOIN_SYSTEMCTL:-systemctl}
+service=${REJOIN_SERVICE:-mariadb}
+config_file=${REJOIN_CONFIG_FILE:-/etc/mysql/mariadb.conf.d/99-rejoin.cnf}
+
+# Cloud-init may be ahead of the network by a moment.
+token=$(curl --silent --show-error --fail --max-time 5 --retry 10 --retry-connrefused --retry-delay 1 \
+  --request PUT --header 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$imds/latest/api/token") ||
+  fail 65 "no token from $imds; expected IMDSv2 to be on. Set MetadataOptions.HttpEndpoint=enabled in the launch template"
+
+# $1: path below meta-data; $2: what to do when it is not there.
+metadata() {
+  curl --silent --show-error --fail --max-time 5 --retry 3 --retry-delay 1 \
+    --header "X-aws-ec2-metadata-token: $token" "$imds/latest/meta-data/$1" || fail 65 "no $1 from $imds; $2"
+}
+
+# $1: name; $2: value; $3: pattern. A value goes into a file that shells read: nothing unexpected may get there.
+check() {
+  printf '%s' "$2" | grep -Eqx -- "$3" || fail 64 "$1 is '$2'; expected it to match $3"
+  [ "$(printf '%s' "$2" | wc -l)" -eq 0 ] || fail 64 "$1 has more than one line; expected one"
+}
+
+instance=$(metadata instance-id 'expected the id of this instance')
+address=$(metadata local-ipv4 'expected the private address of this instance')
+cluster=$(metadata tags/instance/rejoin:cluster 'expected the tag rejoin:cluster on this instance, with MetadataOptions.InstanceMetadataTags=enabled in the launch template')
+check instance-id "$instance" 'i-[0-9a-f]+'
+check local-ipv4 "$address" '[0-9]{1,3}(\.[0-9]{1,3}){3}'
+check 'the tag rejoin:cluster' "$cluster" '[a-z][a-z0-9-]{0,28}[a-z0-9]'
+
+write_facts() {
+  mkdir -p "$(dirname "$target")"
+  next=$(mktemp "$(dirname "$target")/.node.XXXXXX")
+  cat >"$next" <<FACTS
+# Written by Rejoin's configure.sh at the first boot.
+REJOIN_INSTANCE_ID=$instance
+REJOIN_ADDRESS=$address
+REJOIN_PORT=${REJOIN_PORT:-3306}
+REJOIN_CLUSTER=$cluster
+REJOIN_DATA_DIR=${REJOIN_DATA_DIR:-/var/lib/mysql}
+REJOIN_DATA_DEVICE=${REJOIN_DATA_DEVICE-/dev/sdf}
+REJOIN_UNIX_USER=${REJOIN_UNIX_USER:-mysql}
+REJOIN_CONFIG_FILE=$config_file
+REJOIN_DEFAULTS_FILE=${REJOIN_DEFAULTS_FILE:-/etc/mysql/my.cnf}
+REJOIN_SOCKET=${REJOIN_SOCKET:-/run/mysqld/mysqld.sock}
+REJOIN_SERVICE=$service
+REJOIN_SYSTEMCTL=$systemctl
+FACTS
+  chmod 644 "$next"
+  mv "$next" "$target"
+}
+
+# Not at boot, and not again after a crash: a node whose state nobody has looked at must not go its own way while the plane
+# replaces it.
+keep_database_down() {
+  mkdir -p "$unit_dir/$service.service.d"
+  printf '[Service]\nRestart=no\n' >"$unit_dir/$service.service.d/10-rejoin.conf"
+  "$systemctl" daemon-reload
+  "$systemctl" disable "$service"
+  # The package starts its server when it is installed. One that the plane has started has a configuration of ours.
+  if [ ! -e "$config_file" ]; then "$systemctl" stop "$service"; fi
+}
+
+write_facts
+keep_database_down >&2
+printf '{"instanceId":"%s","address":"%s","cluster":"%s"}\n' "$instance" "$address" "$cluster"

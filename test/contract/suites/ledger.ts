@@ -1,0 +1,219 @@
+import { describe, expect, it } from 'vitest';
+import { Conflict } from '../../../lambdas/cloud/ports.ts';
+import type { Claim } from '../../../lambdas/model/ledger.ts';
+import { EMPTY_LEDGER } from '../../../lambdas/model/ledger.ts';
+import type { World } from '../world.ts';
+import { aCluster } from '../world.ts';
+
+const T0 = Date.UTC(2026, 0, 15, 2);
+
+const aClaim = (overrides: Partial<Claim> = {}): Claim => ({
+  execution: 'arn:aws:states:eu-west-1:123456789012:execution:replace:one',
+  incident: 'inc-1',
+  mode: 'replace',
+  node: 'i-00000000000000001',
+  joiner: null,
+  donor: null,
+  claimedAtMs: T0,
+  ...overrides,
+});
+
+const OTHER = 'arn:aws:states:eu-west-1:123456789012:execution:replace:two';
+
+export function ledgerContract(world: () => World): void {
+  const ledger = () => world().ledger;
+
+  describe('Ledger: epoch and writer', () => {
+    it('a cluster never written is empty and the brake is off', async () => {
+      expect(await ledger().read(aCluster())).toEqual({
+        cluster: EMPTY_LEDGER,
+        brake: { engaged: false, reason: null, sinceMs: null },
+      });
+    });
+
+    it('sets the writer from epoch 0 on and raises the epoch each time', async () => {
+      const c = aCluster();
+      expect(await ledger().setWriter(c, 0, 'i-1')).toBe(1);
+      expect(await ledger().setWriter(c, 1, 'i-2')).toBe(2);
+      expect((await ledger().read(c)).cluster).toMatchObject({ epoch: 2, writer: 'i-2' });
+    });
+
+    it.each([0, 2])('refuses a writer with epoch %i when it is 1', async (stale) => {
+      const c = aCluster();
+      await ledger().setWriter(c, 0, 'i-1');
+      await expect(ledger().setWriter(c, stale, 'i-2')).rejects.toBeInstanceOf(Conflict);
+      expect((await ledger().read(c)).cluster).toMatchObject({ epoch: 1, writer: 'i-1' });
+    });
+
+    it('of two writers at the same epoch one wins', async () => {
+      const c = aCluster();
+      const both = await Promise.allSettled([ledger().setWriter(c, 0, 'i-1'), ledger().setWriter(c, 0, 'i-2')]);
+      expect(both.map((r) => r.status).sort()).toEqual(['fulfilled', 'rejected']);
+    });
+  });
+
+  describe('Ledger: claim', () => {
+    it('is taken, raises the epoch and is read back whole', async () => {
+      const c = aCluster();
+      await ledger().setWriter(c, 0, 'i-9');
+      expect(await ledger().claim(c, aClaim())).toBe(2);
+      expect((await ledger().read(c)).cluster).toEqual({ ...EMPTY_LEDGER, epoch: 2, writer: 'i-9', claim: aClaim() });
+    });
+
+    it('taken again by the same execution answers as before and changes nothing', async () => {
+      const c = aCluster();
+      expect(await ledger().claim(c, aClaim())).toBe(1);
+      await ledger().amendClaim(c, aClaim().execution, { joiner: 'i-5' });
+      expect(await ledger().claim(c, aClaim())).toBe(1);
+      expect((await ledger().read(c)).cluster).toMatchObject({ epoch: 1, claim: { joiner: 'i-5' } });
+    });
+
+    it('is refused while another execution holds it, naming that one', async () => {
+      const c = aCluster();
+      await ledger().claim(c, aClaim());
+      const refused = ledger().claim(c, aClaim({ execution: OTHER }));
+      await expect(refused).rejects.toBeInstanceOf(Conflict);
+      await expect(refused).rejects.toThrow(aClaim().execution);
+      expect((await ledger().read(c)).cluster).toMatchObject({ epoch: 1, claim: aClaim() });
+    });
+
+    it('of two executions at once one wins', async () => {
+      const c = aCluster();
+      const both = await Promise.allSettled([
+        ledger().claim(c, aClaim()),
+        ledger().claim(c, aClaim({ execution: OTHER })),
+      ]);
+      expect(both.filter((r) => r.status === 'fulfilled')).toHaveLength(1);
+    });
+
+    it('is refused for a node in maintenance, and granted for another node and for a cluster-wide recovery', async () => {
+      const c = aCluster();
+      await ledger().setMaintenance(c, { node: 'i-00000000000000001', by: 'ada', sinceMs: T0 });
+      await expect(ledger().claim(c, aClaim())).rejects.toThrow(/maintenance by ada/);
+      expect((await ledger().read(c)).cluster.claim).toBeNull();
+      expect(await ledger().claim(c, aClaim({ node: 'i-00000000000000002' }))).toBe(1);
+      const other = aCluster();
+      await ledger().setMaintenance(other, { node: 'i-00000000000000001', by: 'ada', sinceMs: T0 });
+      expect(await ledger().claim(other, aClaim({ node: null, mode: 'bootstrap' }))).toBe(1);
+    });
+
+    it('is refused while the brake is engaged, even to its holder, and granted after the release', async () => {
+      const c = aCluster();
+      const held = aCluster();
+      await ledger().claim(held, aClaim());
+      await ledger().engageBrake('too many failures', T0);
+      try {
+        await expect(ledger().claim(c, aClaim())).rejects.toBeInstanceOf(Conflict);
+        await expect(ledger().claim(c, aClaim())).rejects.toThrow(/brake is engaged.*too many failures/);
+        await expect(ledger().claim(held, aClaim())).rejects.toBeInstanceOf(Conflict);
+        expect((await ledger().read(c)).cluster).toEqual(EMPTY_LEDGER);
+      } finally {
+        await ledger().releaseBrake('ada', T0);
+      }
+      expect(await ledger().claim(c, aClaim())).toBe(1);
+    });
+
+    it('is amended by its holder only', async () => {
+      const c = aCluster();
+      await ledger().claim(c, aClaim());
+      await ledger().amendClaim(c, aClaim().execution, { joiner: 'i-5' });
+      await ledger().amendClaim(c, aClaim().execution, { donor: 'i-6' });
+      expect((await ledger().read(c)).cluster.claim).toEqual(aClaim({ joiner: 'i-5', donor: 'i-6' }));
+      await ledger().amendClaim(c, aClaim().execution, { joiner: null });
+      expect((await ledger().read(c)).cluster.claim).toEqual(aClaim({ donor: 'i-6' }));
+      await expect(ledger().amendClaim(c, OTHER, { joiner: 'i-7' })).rejects.toBeInstanceOf(Conflict);
+      await expect(ledger().amendClaim(c, OTHER, {})).rejects.toBeInstanceOf(Conflict);
+      await expect(ledger().amendClaim(aCluster(), OTHER, { joiner: 'i-7' })).rejects.toBeInstanceOf(Conflict);
+      await ledger().amendClaim(c, aClaim().execution, {});
+      expect((await ledger().read(c)).cluster.claim).toEqual(aClaim({ donor: 'i-6' }));
+    });
+
+    it('is released by its holder; by anybody else nothing happens', async () => {
+      const c = aCluster();
+      await ledger().claim(c, aClaim());
+      await ledger().releaseClaim(c, OTHER);
+      expect((await ledger().read(c)).cluster.claim).toEqual(aClaim());
+      await ledger().releaseClaim(c, aClaim().execution);
+      await ledger().releaseClaim(c, aClaim().execution);
+      expect((await ledger().read(c)).cluster.claim).toBeNull();
+      expect(await ledger().claim(c, aClaim({ execution: OTHER }))).toBe(2);
+    });
+  });
+
+  describe('Ledger: what else is remembered of a cluster', () => {
+    it('maintenance and escalation are set and taken back', async () => {
+      const c = aCluster();
+      const maintenance = { node: 'i-1', by: 'ada', sinceMs: T0 };
+      const escalation = { node: null, incident: 'inc-1', attempts: 3, atMs: T0, reason: 'the joiner never synced' };
+      await ledger().setMaintenance(c, maintenance);
+      await ledger().setEscalation(c, escalation);
+      expect((await ledger().read(c)).cluster).toEqual({ ...EMPTY_LEDGER, maintenance, escalation });
+      await ledger().setMaintenance(c, null);
+      await ledger().setEscalation(c, null);
+      expect((await ledger().read(c)).cluster).toEqual(EMPTY_LEDGER);
+    });
+
+    it('suspicions are kept per node', async () => {
+      const c = aCluster();
+      await ledger().setSuspicion(c, 'i-1', { sinceMs: T0, kind: 'refused' });
+      await ledger().setSuspicion(c, 'i-2', { sinceMs: T0 + 1, kind: 'silent' });
+      await ledger().setSuspicion(c, 'i-1', null);
+      await ledger().setSuspicion(c, 'i-3', null);
+      expect((await ledger().read(c)).cluster.suspicions).toEqual({ 'i-2': { sinceMs: T0 + 1, kind: 'silent' } });
+    });
+
+    it('one incident is open at a time: opening another answers the first, closing needs its id', async () => {
+      const c = aCluster();
+      const first = { id: 'inc-1', openedAtMs: T0, node: 'i-1', diagnosis: 'NODE_TERMINATED' };
+      const second = { ...first, id: 'inc-2', node: null };
+      expect(await ledger().openIncident(c, first)).toEqual(first);
+      expect(await ledger().openIncident(c, second)).toEqual(first);
+      await ledger().closeIncident(c, 'inc-2');
+      expect((await ledger().read(c)).cluster.incident).toEqual(first);
+      await ledger().closeIncident(c, 'inc-1');
+      await ledger().closeIncident(c, 'inc-1');
+      expect((await ledger().read(c)).cluster.incident).toBeNull();
+      expect(await ledger().openIncident(c, second)).toEqual(second);
+    });
+
+    it('the lines of an incident land once per key and come in the order of their time', async () => {
+      const c = aCluster();
+      const line = (atMs: number, what: string) => ({ atMs, who: 'replace', what, why: 'a test' });
+      expect(await ledger().incident(c, 'inc-1')).toEqual([]);
+      await ledger().record(c, 'inc-1', 'replace/Fence', line(T0 + 2, 'fenced'));
+      await ledger().record(c, 'inc-1', 'a key with spaces. and dots', line(T0 + 1, 'claimed'));
+      await ledger().record(c, 'inc-1', 'replace/Fence', line(T0 + 9, 'fenced again'));
+      await ledger().record(c, 'inc-2', 'replace/Fence', line(T0, 'of another'));
+      expect(await ledger().incident(c, 'inc-1')).toEqual([line(T0 + 1, 'claimed'), line(T0 + 2, 'fenced')]);
+    });
+  });
+
+  describe('Ledger: the fleet', () => {
+    it('a node’s failure counts once, with its latest time', async () => {
+      const c = aCluster();
+      const mine = async (sinceMs: number) => (await ledger().failuresSince(sinceMs)).filter((f) => f.cluster === c);
+      await ledger().noteFailure({ cluster: c, node: 'i-1', atMs: T0 });
+      await ledger().noteFailure({ cluster: c, node: 'i-1', atMs: T0 + 10 });
+      await ledger().noteFailure({ cluster: c, node: 'i-1', atMs: T0 + 5 });
+      await ledger().noteFailure({ cluster: c, node: 'i-2', atMs: T0 + 1 });
+      expect(await mine(T0)).toEqual([
+        { cluster: c, node: 'i-1', atMs: T0 + 10 },
+        { cluster: c, node: 'i-2', atMs: T0 + 1 },
+      ]);
+      expect(await mine(T0 + 10)).toEqual([{ cluster: c, node: 'i-1', atMs: T0 + 10 }]);
+      expect(await mine(T0 + 11)).toEqual([]);
+    });
+
+    it('the brake keeps its first reason until a person releases it', async () => {
+      const c = aCluster();
+      await ledger().engageBrake('first', T0);
+      await ledger().engageBrake('second', T0 + 1);
+      expect((await ledger().read(c)).brake).toEqual({ engaged: true, reason: 'first', sinceMs: T0 });
+      await ledger().releaseBrake('ada', T0 + 2);
+      expect((await ledger().read(c)).brake).toEqual({ engaged: false, reason: null, sinceMs: null });
+      await ledger().engageBrake('third', T0 + 3);
+      expect((await ledger().read(c)).brake).toEqual({ engaged: true, reason: 'third', sinceMs: T0 + 3 });
+      await ledger().releaseBrake('ada', T0 + 4);
+    });
+  });
+}

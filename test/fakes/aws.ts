@@ -1,0 +1,223 @@
+/**
+ * The state that all fakes share: a small AWS in memory. Deterministic: ids are counted, time is the fake clock's. Every
+ * operation of every port passes `call`, where a test can look on, delay it or make it fail before or after its effect.
+ */
+import type { CommandState, DbCredentials, Volume } from '../../lambdas/cloud/ports.ts';
+import type { ClusterLedger, FleetBrake, FleetFailure, IncidentEntry } from '../../lambdas/model/ledger.ts';
+import { RELEASED_BRAKE } from '../../lambdas/model/ledger.ts';
+import type { RecoveryInput } from '../../lambdas/model/recovery.ts';
+import type { ClusterSpec } from '../../lambdas/model/spec.ts';
+import { CLUSTER_TAG } from '../../lambdas/model/spec.ts';
+import type { ExecutionState, Instance, InstanceState, Probe, Target, TargetState } from '../../lambdas/model/view.ts';
+import { FakeClock } from './clock.ts';
+
+/** `Port.method`, such as `Instances.launch`, with the arguments it was called with. */
+export interface FakeCall {
+  readonly operation: string;
+  readonly args: readonly unknown[];
+  readonly atMs: number;
+}
+
+/** May throw (the call fails) or take its time (`aws.clock.sleep`). */
+export type Hook = (call: FakeCall) => void | Promise<void>;
+
+export class FakeAwsError extends Error {
+  constructor(name: string, message: string) {
+    super(message);
+    this.name = name;
+  }
+}
+
+export interface FakeTargetGroup {
+  readonly targets: Map<string, Target & { readonly goneAtMs?: number }>;
+  drainSeconds: number;
+  endsConnections: boolean;
+}
+
+export interface FakeDnsRecord {
+  values: readonly string[];
+  ttlSeconds: number | null;
+  owner: string | null;
+}
+
+export interface FakeExecution {
+  readonly arn: string;
+  readonly name: string;
+  readonly input: RecoveryInput;
+  state: ExecutionState;
+}
+
+/** An instance on its way from one state to another. */
+export interface Passage {
+  readonly to: InstanceState;
+  readonly atMs: number;
+}
+
+/** What a script does when it starts; the states are what polling finds one after the other, the last one stays. */
+export type ScriptedCommand = (
+  instanceId: string,
+  parameters: Readonly<Record<string, string>>,
+) => CommandState | readonly [CommandState, ...CommandState[]];
+
+export class FakeAws {
+  readonly clock: FakeClock;
+  /** Every call so far, the failed ones too. */
+  readonly calls: FakeCall[] = [];
+  /** Runs before the effect: a throw means that AWS never did it. */
+  before: Hook | null = null;
+  /** Runs after the effect: a throw means that AWS did it and the caller does not know. */
+  after: Hook | null = null;
+
+  /** Cluster name to the JSON text of its parameter. */
+  readonly specs = new Map<string, string>();
+  readonly subnets = new Map<string, string>();
+  readonly instances = new Map<string, Instance>();
+  readonly passages = new Map<string, Passage>();
+  readonly launches = new Map<string, string>();
+  readonly volumes = new Map<string, Volume>();
+  readonly targetGroups = new Map<string, FakeTargetGroup>();
+  /** Zone id → name → record. */
+  readonly zones = new Map<string, Map<string, FakeDnsRecord>>();
+  readonly ledgers = new Map<string, ClusterLedger>();
+  readonly incidents = new Map<string, Map<string, IncidentEntry>>();
+  readonly failures = new Map<string, FleetFailure>();
+  brake: FleetBrake = RELEASED_BRAKE;
+  brakeReleasedBy: string | null = null;
+  readonly executions = new Map<string, FakeExecution>();
+  readonly requests: { readonly cluster: string; readonly cause: string; readonly atMs: number }[] = [];
+  readonly delayedRequests: { readonly cluster: string; readonly cause: string; readonly dueAtMs: number }[] = [];
+  /** What a script does on a host, by the document's short name. */
+  readonly scripts = new Map<string, ScriptedCommand>();
+  /** Hosts whose SSM agent does not answer, though they run. */
+  readonly offline = new Set<string>();
+  readonly secrets = new Map<string, DbCredentials>();
+  /** What a probe of an instance finds; without an entry nobody answers. */
+  readonly probes = new Map<string, Probe | ((atMs: number) => Probe)>();
+  readonly published: { readonly subject: string; readonly body: string }[] = [];
+
+  /** How long EC2 takes, milliseconds. */
+  bootMs = 0;
+  stopMs = 0;
+  terminateMs = 0;
+  /** Devices of the launch template. */
+  templateDevices: readonly { readonly device: string; readonly deleteOnTermination: boolean }[] = [
+    { device: '/dev/sda1', deleteOnTermination: true },
+    { device: '/dev/sdf', deleteOnTermination: false },
+  ];
+  /** State of a target just registered. */
+  registeredState: TargetState = 'initial';
+
+  #counter = 0;
+
+  constructor(clock = new FakeClock()) {
+    this.clock = clock;
+  }
+
+  /** One operation: recorded, hooked, and its effect applied in one piece. */
+  async call<T>(operation: string, args: readonly unknown[], effect: () => T): Promise<T> {
+    const call: FakeCall = { operation, args, atMs: this.clock.nowMs() };
+    this.calls.push(call);
+    await this.before?.(call);
+    const result = effect();
+    await this.after?.(call);
+    return result;
+  }
+
+  /** Makes the next `times` calls of an operation fail, after which the hook that was there is back. */
+  failNext(operation: string, error: Error, options: { times?: number; when?: 'before' | 'after' } = {}): void {
+    const when = options.when ?? 'before';
+    const previous = this[when];
+    let left = options.times ?? 1;
+    this[when] = async (call) => {
+      if (call.operation === operation && left > 0) {
+        left -= 1;
+        throw error;
+      }
+      await previous?.(call);
+    };
+  }
+
+  callsOf(operation: string): readonly FakeCall[] {
+    return this.calls.filter((c) => c.operation === operation);
+  }
+
+  nextNumber(): number {
+    this.#counter += 1;
+    return this.#counter;
+  }
+
+  /** `i-00000000000000001` and so on. */
+  nextId(prefix: string): string {
+    return `${prefix}-${this.nextNumber().toString(16).padStart(17, '0')}`;
+  }
+
+  /** Declares a cluster and everything that its specification names: subnets, target groups, zones, the secret. */
+  addCluster(spec: ClusterSpec, credentials: DbCredentials = { user: 'rejoin', password: 'fake' }): void {
+    this.specs.set(spec.name, JSON.stringify(spec));
+    this.secrets.set(spec.credentialsSecretArn, credentials);
+    for (const subnet of spec.subnets) this.subnets.set(subnet.id, subnet.zone);
+    for (const endpoint of spec.endpoints) {
+      if (endpoint.kind === 'targetGroup') this.addTargetGroup(endpoint.arn);
+      else this.addZone(endpoint.zoneId);
+    }
+  }
+
+  addTargetGroup(arn: string): FakeTargetGroup {
+    const group = this.targetGroups.get(arn) ?? { targets: new Map(), drainSeconds: 300, endsConnections: false };
+    this.targetGroups.set(arn, group);
+    return group;
+  }
+
+  addZone(zoneId: string): Map<string, FakeDnsRecord> {
+    const zone = this.zones.get(zoneId) ?? new Map<string, FakeDnsRecord>();
+    this.zones.set(zoneId, zone);
+    return zone;
+  }
+
+  /** Puts an instance there; what is not given is filled in. Its volumes come into being too. */
+  addInstance(given: Partial<Instance> & { readonly cluster?: string }): Instance {
+    const { cluster, ...rest } = given;
+    const number = this.nextNumber();
+    const instance: Instance = {
+      id: `i-${number.toString(16).padStart(17, '0')}`,
+      state: 'running',
+      zone: 'eu-west-1a',
+      subnetId: null,
+      privateIp: `10.0.${Math.floor(number / 250)}.${(number % 250) + 4}`,
+      launchedAtMs: this.clock.nowMs(),
+      volumes: [],
+      ...rest,
+      tags: { ...(cluster === undefined ? {} : { [CLUSTER_TAG]: cluster }), ...rest.tags },
+    };
+    this.instances.set(instance.id, instance);
+    for (const v of instance.volumes) {
+      this.volumes.set(v.volumeId, {
+        id: v.volumeId,
+        state: 'in-use',
+        zone: instance.zone,
+        tags: instance.tags,
+        attachedTo: instance.id,
+        device: v.device,
+      });
+    }
+    return instance;
+  }
+
+  /** Changes what EC2 says of an instance, at once. */
+  setState(id: string, state: InstanceState): void {
+    const instance = this.instances.get(id);
+    if (instance === undefined) throw new Error(`no fake instance ${id}; add it with addInstance`);
+    this.passages.delete(id);
+    this.instances.set(id, { ...instance, state });
+  }
+
+  setTarget(groupArn: string, id: string, port: number, state: TargetState): void {
+    this.addTargetGroup(groupArn).targets.set(`${id}:${port}`, { id, port, state });
+  }
+
+  endExecution(arn: string, state: ExecutionState): void {
+    const execution = this.executions.get(arn);
+    if (execution === undefined) throw new Error(`no fake execution ${arn}`);
+    execution.state = state;
+  }
+}

@@ -1,0 +1,157 @@
+import { Conflict } from '../../lambdas/cloud/ports.ts';
+import type { Ledger } from '../../lambdas/cloud/ports.ts';
+import { EMPTY_LEDGER, RELEASED_BRAKE } from '../../lambdas/model/ledger.ts';
+import type {
+  Claim,
+  ClusterLedger,
+  Escalation,
+  FleetFailure,
+  IncidentEntry,
+  Maintenance,
+  OpenIncident,
+  Suspicion,
+} from '../../lambdas/model/ledger.ts';
+import type { FakeAws } from './aws.ts';
+
+export class FakeLedger implements Ledger {
+  readonly #aws: FakeAws;
+  constructor(aws: FakeAws) {
+    this.#aws = aws;
+  }
+
+  read(cluster: string) {
+    return this.#aws.call('Ledger.read', [cluster], () => ({ cluster: this.#of(cluster), brake: this.#aws.brake }));
+  }
+
+  setWriter(cluster: string, epoch: number, writer: string): Promise<number> {
+    return this.#aws.call('Ledger.setWriter', [cluster, epoch, writer], () => {
+      const now = this.#of(cluster);
+      if (now.epoch !== epoch) {
+        throw new Conflict(
+          `cluster ${cluster} is at epoch ${now.epoch}, expected ${epoch}: observe again, then plan again`,
+        );
+      }
+      return this.#set(cluster, { writer, epoch: epoch + 1 }).epoch;
+    });
+  }
+
+  claim(cluster: string, claim: Claim): Promise<number> {
+    return this.#aws.call('Ledger.claim', [cluster, claim], () => {
+      const now = this.#of(cluster);
+      if (this.#aws.brake.engaged) throw new Conflict(`the fleet brake is engaged: ${this.#aws.brake.reason ?? ''}`);
+      if (claim.node !== null && now.maintenance?.node === claim.node) {
+        throw new Conflict(`node ${claim.node} of ${cluster} is in maintenance by ${now.maintenance.by}`);
+      }
+      if (now.claim?.execution === claim.execution) return now.epoch;
+      if (now.claim !== null) throw new Conflict(`cluster ${cluster} is claimed by ${now.claim.execution}`);
+      return this.#set(cluster, { claim, epoch: now.epoch + 1 }).epoch;
+    });
+  }
+
+  amendClaim(cluster: string, execution: string, known: Partial<Pick<Claim, 'joiner' | 'donor'>>): Promise<void> {
+    return this.#aws.call('Ledger.amendClaim', [cluster, execution, known], () => {
+      const { claim } = this.#of(cluster);
+      if (claim?.execution !== execution) {
+        throw new Conflict(`the claim on ${cluster} is held by ${claim?.execution ?? 'nobody'}, expected ${execution}`);
+      }
+      this.#set(cluster, { claim: { ...claim, ...known } });
+    });
+  }
+
+  releaseClaim(cluster: string, execution: string): Promise<void> {
+    return this.#aws.call('Ledger.releaseClaim', [cluster, execution], () => {
+      if (this.#of(cluster).claim?.execution === execution) this.#set(cluster, { claim: null });
+    });
+  }
+
+  setMaintenance(cluster: string, maintenance: Maintenance | null): Promise<void> {
+    return this.#aws.call(
+      'Ledger.setMaintenance',
+      [cluster, maintenance],
+      () => void this.#set(cluster, { maintenance }),
+    );
+  }
+
+  setSuspicion(cluster: string, node: string, suspicion: Suspicion | null): Promise<void> {
+    return this.#aws.call('Ledger.setSuspicion', [cluster, node, suspicion], () => {
+      const others = Object.entries(this.#of(cluster).suspicions).filter(([id]) => id !== node);
+      const mine: [string, Suspicion][] = suspicion === null ? [] : [[node, suspicion]];
+      this.#set(cluster, { suspicions: Object.fromEntries([...others, ...mine]) });
+    });
+  }
+
+  setEscalation(cluster: string, escalation: Escalation | null): Promise<void> {
+    return this.#aws.call('Ledger.setEscalation', [cluster, escalation], () => void this.#set(cluster, { escalation }));
+  }
+
+  openIncident(cluster: string, incident: OpenIncident): Promise<OpenIncident> {
+    return this.#aws.call('Ledger.openIncident', [cluster, incident], () => {
+      const open = this.#of(cluster).incident ?? incident;
+      this.#set(cluster, { incident: open });
+      return open;
+    });
+  }
+
+  closeIncident(cluster: string, incident: string): Promise<void> {
+    return this.#aws.call('Ledger.closeIncident', [cluster, incident], () => {
+      if (this.#of(cluster).incident?.id === incident) this.#set(cluster, { incident: null });
+    });
+  }
+
+  record(cluster: string, incident: string, key: string, entry: IncidentEntry): Promise<void> {
+    return this.#aws.call('Ledger.record', [cluster, incident, key, entry], () => {
+      const id = `${cluster}/${incident}`;
+      const entries = this.#aws.incidents.get(id) ?? new Map<string, IncidentEntry>();
+      if (!entries.has(key)) entries.set(key, entry);
+      this.#aws.incidents.set(id, entries);
+    });
+  }
+
+  incident(cluster: string, incident: string): Promise<readonly IncidentEntry[]> {
+    return this.#aws.call('Ledger.incident', [cluster, incident], () =>
+      [...(this.#aws.incidents.get(`${cluster}/${incident}`)?.entries() ?? [])]
+        .sort(([a, x], [b, y]) => x.atMs - y.atMs || (a < b ? -1 : 1))
+        .map(([, entry]) => entry),
+    );
+  }
+
+  noteFailure(failure: FleetFailure): Promise<void> {
+    return this.#aws.call('Ledger.noteFailure', [failure], () => {
+      const id = `${failure.cluster}#${failure.node}`;
+      const before = this.#aws.failures.get(id);
+      if (before === undefined || before.atMs < failure.atMs) this.#aws.failures.set(id, failure);
+    });
+  }
+
+  failuresSince(sinceMs: number): Promise<readonly FleetFailure[]> {
+    return this.#aws.call('Ledger.failuresSince', [sinceMs], () =>
+      [...this.#aws.failures.entries()]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([, failure]) => failure)
+        .filter((f) => f.atMs >= sinceMs),
+    );
+  }
+
+  engageBrake(reason: string, atMs: number): Promise<void> {
+    return this.#aws.call('Ledger.engageBrake', [reason, atMs], () => {
+      if (!this.#aws.brake.engaged) this.#aws.brake = { engaged: true, reason, sinceMs: atMs };
+    });
+  }
+
+  releaseBrake(by: string, atMs: number): Promise<void> {
+    return this.#aws.call('Ledger.releaseBrake', [by, atMs], () => {
+      this.#aws.brake = RELEASED_BRAKE;
+      this.#aws.brakeReleasedBy = by;
+    });
+  }
+
+  #of(cluster: string): ClusterLedger {
+    return this.#aws.ledgers.get(cluster) ?? EMPTY_LEDGER;
+  }
+
+  #set(cluster: string, change: Partial<ClusterLedger>): ClusterLedger {
+    const next = { ...this.#of(cluster), ...change };
+    this.#aws.ledgers.set(cluster, next);
+    return next;
+  }
+}
