@@ -1,7 +1,78 @@
-/** cdk-nag findings that are meant, each with its reason. Nothing is acknowledged for a whole stack. */
-import { Validations } from 'aws-cdk-lib';
+/** cdk-nag's findings that are meant, each with its reason, on the one construct that it is about. */
+import { Stack, Validations } from 'aws-cdk-lib';
+import type { IConstruct } from 'constructs';
 import type { ControlPlane } from './control-plane.ts';
+import type { Workflow } from './capabilities/workflow.ts';
+import { SPEC_PREFIX } from '../lambdas/model/spec.ts';
 
-export function acknowledgeFindings(_plane: ControlPlane): void {
-  void Validations;
+interface Place {
+  readonly service: string;
+  readonly resource: string;
+  readonly region?: string;
+  readonly account?: string;
+}
+
+const parameters: Place = { service: 'ssm', resource: `parameter${SPEC_PREFIX}*` };
+const targetGroups: Place = { service: 'elasticloadbalancing', resource: 'targetgroup/*/*' };
+const ec2 = (type: string): Place => ({ service: 'ec2', resource: `${type}/*` });
+
+const UNSCOPED_REASON = 'Only actions for which AWS has no finer resource; each is listed with its reason in lib/permissions.ts, and a test holds the list.';
+const SPECS_REASON = 'A cluster may be added by another stack without a change here; the path holds nothing but cluster specifications.';
+const TAGGED_REASON = 'Instances and volumes come and go with replacements; the condition on the tag rejoin:cluster decides, at launch and after.';
+const TEMPLATE_REASON =
+  "A launch names what the cluster's launch template names, which a cluster in another stack chooses; the tags demanded of the instance bind every launch.";
+const GROUPS_REASON = 'A cluster may bring a target group from another stack; the condition on the tag rejoin:cluster decides.';
+const EXECUTIONS_REASON = 'Executions are named when they start; the machine is named.';
+
+/** A resource as cdk-nag writes it: pseudo parameters in angle brackets. */
+function written(scope: IConstruct, { service, resource, region, account }: Place): string {
+  const stack = Stack.of(scope);
+  const plain = (token: string): string => {
+    const value = stack.resolve(token) as string | { readonly Ref: string };
+    return typeof value === 'string' ? value : `<${value.Ref}>`;
+  };
+  return `arn:${plain(stack.partition)}:${service}:${region ?? plain(stack.region)}:${account ?? plain(stack.account)}:${resource}`;
+}
+
+const finding = (role: IConstruct, resource: string, reason: string): void =>
+  Validations.of(role).acknowledge({ id: `AwsSolutions-IAM5[Resource::${resource}]`, reason });
+
+const acknowledge = (role: IConstruct, places: readonly Place[], reason: string): void => {
+  for (const place of places) finding(role, written(role, place), reason);
+};
+
+/** On the roles' policies and on the sweep's dead-letter queue; nothing is acknowledged for the whole stack. */
+export function acknowledgeFindings(plane: ControlPlane): void {
+  const { replace, bootstrap, names } = plane.workflows;
+  const { signals, reconcile, watch, operate } = plane;
+  const functions = { signals, reconcile, watch, operate, replace, bootstrap };
+  for (const { function: f } of Object.values(functions)) finding(f.role, '*', UNSCOPED_REASON);
+  for (const { function: f } of [reconcile, watch, operate, replace, bootstrap]) acknowledge(f.role, [parameters], SPECS_REASON);
+  for (const workflow of [replace, bootstrap]) acknowledgeWorkflow(workflow);
+  acknowledge(reconcile.function.role, [targetGroups], GROUPS_REASON);
+  acknowledge(
+    reconcile.function.role,
+    names.map((name) => ({ service: 'states', resource: `execution:${name}:*` })),
+    EXECUTIONS_REASON,
+  );
+  acknowledge(replace.function.role, [ec2('volume')], TAGGED_REASON);
+  acknowledge(
+    replace.function.role,
+    [
+      ...['launch-template', 'subnet', 'security-group', 'network-interface', 'key-pair', 'placement-group'].map(ec2),
+      { ...ec2('image'), account: '' },
+      { ...ec2('snapshot'), account: '' },
+      { ...ec2('snapshot'), account: '*' },
+    ],
+    TEMPLATE_REASON,
+  );
+  Validations.of(watch.deadLetters).acknowledge({
+    id: 'AwsSolutions-SQS3',
+    reason: 'This is a dead-letter queue: of the schedule and of failed asynchronous invocations, which cdk-nag does not look at.',
+  });
+}
+
+function acknowledgeWorkflow({ function: f, role }: Workflow): void {
+  acknowledge(f.role, [ec2('instance')], TAGGED_REASON);
+  finding(role, '*', UNSCOPED_REASON);
 }

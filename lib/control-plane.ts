@@ -9,10 +9,10 @@
  */
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { Annotations, Duration, RemovalPolicy } from 'aws-cdk-lib';
 import type { ISecurityGroup, IVpc, SubnetSelection } from 'aws-cdk-lib/aws-ec2';
 import { SubnetType } from 'aws-cdk-lib/aws-ec2';
-import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { IKey, Key } from 'aws-cdk-lib/aws-kms';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
@@ -84,7 +84,7 @@ export interface ControlPlaneProps {
 export class ControlPlane extends Construct {
   readonly topic: ITopic;
   readonly key: Key;
-  readonly ledger: ITable;
+  readonly ledger: Table;
   /** Of the functions that reach databases; allow it in when the databases' group is not given as a property. */
   readonly functionSecurityGroup: ISecurityGroup;
   readonly signals: Signals;
@@ -152,6 +152,13 @@ export class ControlPlane extends Construct {
     this.clusters.add(name);
     const cluster = new ManagedCluster(this, `Cluster-${name}`, { ...props, name });
     this.allow(cluster.access);
+    if ((props.policy ?? 'HEAL') === 'HEAL' && !this.grants.passesRoles) {
+      Annotations.of(cluster).addWarningV2(
+        'rejoin:instance-role',
+        `cluster ${JSON.stringify(name)}: the role of the launch template's instance profile is not known: give instanceRole ` +
+          'here or instanceRoles to the ControlPlane, or EC2 refuses to launch a replacement for want of iam:PassRole',
+      );
+    }
     return cluster;
   }
 

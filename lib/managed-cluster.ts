@@ -51,7 +51,7 @@ export class ManagedCluster extends Construct {
       tier: JSON.stringify(draft).length > STANDARD_TIER_CHARACTERS ? ParameterTier.ADVANCED : ParameterTier.STANDARD,
     });
     this.mark(props);
-    this.warn(props, draft);
+    this.warn(draft);
     const role = instanceRoleOf(props);
     this.access = {
       secrets: [props.credentials],
@@ -70,20 +70,13 @@ export class ManagedCluster extends Construct {
     }
   }
 
-  private warn(props: ManagedClusterProps, draft: ClusterSpec): void {
+  private warn(draft: ClusterSpec): void {
     const zones = new Set(draft.subnets.map((s) => s.zone));
     if (![...zones].some((zone) => Token.isUnresolved(zone)) && zones.size < 3) {
       Annotations.of(this).addWarningV2(
         'rejoin:zones',
-        `cluster "${props.name}": subnets are in ${zones.size} zone(s) (${[...zones].join(', ')}): ` +
+        `cluster "${draft.name}": subnets are in ${zones.size} zone(s) (${[...zones].join(', ')}): ` +
           'the loss of one can cost the quorum; give subnets in three zones',
-      );
-    }
-    if (draft.policy === 'HEAL' && instanceRoleOf(props) === undefined) {
-      Annotations.of(this).addWarningV2(
-        'rejoin:instance-role',
-        `cluster "${props.name}": the role of the launch template's instance profile is not known here; give instanceRole ` +
-          '(or ControlPlane.instanceRoles), or EC2 refuses the launch of a replacement for want of iam:PassRole',
       );
     }
   }

@@ -3,7 +3,7 @@
  * finer one, listed in `UNSCOPED` with the reason; elsewhere Rejoin's tag decides (safety rule 8).
  */
 import { ArnFormat, Stack } from 'aws-cdk-lib';
-import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
@@ -73,7 +73,7 @@ export function useKey(scope: IConstruct, key: IKey, services: readonly ('sqs' |
 export type LedgerAction = 'GetItem' | 'BatchGetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query' | 'ConditionCheckItem';
 
 /** Item actions on the ledger; a transaction is authorized as the item actions in it. */
-export const onLedger = (table: ITable, ...actions: readonly LedgerAction[]): PolicyStatement =>
+export const onLedger = (table: Table, ...actions: readonly LedgerAction[]): PolicyStatement =>
   allow(actions.map((a) => `dynamodb:${a}`), [table.tableArn]);
 
 const parameters = (scope: IConstruct): string => arn(scope, 'ssm', 'parameter', `${SPEC_PREFIX.slice(1)}*`);

@@ -1,5 +1,5 @@
 /** The plane for an existing VPC, from a configuration file. */
-import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Annotations, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import type { ISubnet, IVpc } from 'aws-cdk-lib/aws-ec2';
 import { LaunchTemplate, SecurityGroup, Subnet, Vpc } from 'aws-cdk-lib/aws-ec2';
 import { NetworkTargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
@@ -105,13 +105,15 @@ export class RejoinStack extends Stack {
   }
 
   private subnets(id: string, subnets: readonly SubnetConfig[]): ISubnet[] {
-    return subnets.map((s, i) =>
-      Subnet.fromSubnetAttributes(this, `${id}-Subnet${i}`, {
+    return subnets.map((s, i) => {
+      const subnet = Subnet.fromSubnetAttributes(this, `${id}-Subnet${i}`, {
         subnetId: s.id,
         availabilityZone: s.zone,
         ...(s.routeTableId && { routeTableId: s.routeTableId }),
-      }),
-    );
+      });
+      Annotations.of(subnet).acknowledgeWarning('@aws-cdk/aws-ec2:noSubnetRouteTableId', 'route tables are used for VPC endpoints only');
+      return subnet;
+    });
   }
 }
 

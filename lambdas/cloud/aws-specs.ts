@@ -24,8 +24,8 @@ export function awsSpecs(ssm: Lazy<SSMClient>): Specs {
 
     async list() {
       const parameters = await everyPage(async (token) => {
-        // Ten is the most that SSM gives at a time.
-        const input = { Path: SPEC_PREFIX, Recursive: false, MaxResults: 10, NextToken: token };
+        // Without the trailing slash, as in the resource that IAM checks. Ten is the most that SSM gives at a time.
+        const input = { Path: SPEC_PREFIX.slice(0, -1), Recursive: false, MaxResults: 10, NextToken: token };
         const page = await aws('ssm:GetParametersByPath', () => ssm().send(new GetParametersByPathCommand(input)));
         return { items: page.Parameters ?? [], next: page.NextToken };
       });

@@ -47,7 +47,7 @@ export const targetGroupEndpointSchema = z.strictObject({
 
 export const dnsEndpointSchema = z.strictObject({
   kind: z.literal('dns'),
-  zoneId: z.string().check(z.regex(/^Z[A-Z0-9]{1,31}$/, 'give a hosted zone id, such as Z0123456789ABCDEFGHIJ')),
+  zoneId: z.string().check(z.regex(/^[A-Z0-9]{8,32}$/, 'give a hosted zone id, such as Z0123456789ABCDEFGHIJ')),
   /** Fully qualified, with the trailing dot. */
   name: z.string().check(z.regex(/^([a-z0-9_-]+\.)+$/, 'give a fully qualified lower-case name ending in a dot')),
   route: z.literal('writer'),

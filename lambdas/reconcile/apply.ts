@@ -181,8 +181,9 @@ class Run {
   }
 
   async #start(change: Extract<Change, { kind: 'StartRecovery' }>): Promise<void> {
-    const incident = this.#incident ?? change.incident;
-    const refusal = await startRecovery({ ...change, incident }, this.#view, this.#ports);
+    // Names come from the incident: a start under an id that was never written would be doubled under the next one's.
+    if (this.#incident === null) throw new Error(`incident ${change.incident} could not be opened: nothing is started`);
+    const refusal = await startRecovery({ ...change, incident: this.#incident }, this.#view, this.#ports);
     if (refusal !== null) this.#refusals.push(refusal);
   }
 

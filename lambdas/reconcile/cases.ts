@@ -4,7 +4,7 @@ import type { DiagnosisCode } from '../model/diagnosis.ts';
 import type { Escalation, RecoveryMode } from '../model/ledger.ts';
 import { INCIDENT_TAG } from '../model/spec.ts';
 import type { Node } from '../model/view.ts';
-import { peersOpinion } from './components.ts';
+import { hasAnswered, peersOpinion } from './components.ts';
 import { isGone, replacementsOf } from './diagnose-node.ts';
 import { capacity, inMaintenance, isLost, isServingInNeed, nodeOf } from './situation.ts';
 import type { Situation } from './situation.ts';
@@ -96,6 +96,10 @@ export function objection(s: Situation, c: Case, nowMs: number): Refusal | null 
   if (maintenance !== null && (c.node === null ? c.mode === 'bootstrap' : inMaintenance(s, c.node))) {
     return refuse('REFUSED_MAINTENANCE', `${maintenance.node} is in maintenance by ${maintenance.by}`);
   }
+  if (c.diagnosis === 'NODE_PARTITIONED' && hasOtherHistory(s, c)) {
+    const why = 'it is in a primary component of its own, which may hold writes that the other has not';
+    return refuse('REFUSED_QUORUM_LOST', `${why}: see the runbook, "Quorum lost"`);
+  }
   const early = tooEarly(s, c, nowMs);
   if (early !== null) return refuse('REFUSED_TOO_EARLY', early);
   if (s.view.ledger.claim !== null) {
@@ -141,6 +145,12 @@ function escalation(s: Situation, c: Case, nowMs: number): string | null {
 function isSameTrouble(s: Situation, c: Case, e: Escalation): boolean {
   if (c.node === null) return e.incident === s.view.ledger.incident?.id;
   return c.node === e.node || nodeOf(s, c.node)?.instance.tags[INCIDENT_TAG] === e.incident;
+}
+
+/** To replace a node that accepted writes on its own would throw them away: that is a person's decision. */
+function hasOtherHistory(s: Situation, c: Case): boolean {
+  const node = c.node === null ? undefined : nodeOf(s, c.node);
+  return node !== undefined && hasAnswered(node) && node.probe.status.component === 'Primary';
 }
 
 /** Safety rule 6. */

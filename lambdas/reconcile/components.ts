@@ -27,18 +27,33 @@ function together(a: AnsweredNode, b: AnsweredNode): boolean {
   return lists(a, b) || lists(b, a) || !hasOpinion(a) || !hasOpinion(b);
 }
 
-/**
- * The primary component that counts: the one with the ledger's writer, else the largest, else the one with the lowest
- * instance id. Empty when no node that answers is in one.
- */
-export function primaryComponent(view: Pick<ClusterView, 'nodes' | 'ledger'>): readonly AnsweredNode[] {
+/** Every primary component that answers; more than one only when a person has made them. */
+export function primaryComponents(view: Pick<ClusterView, 'nodes'>): readonly (readonly AnsweredNode[])[] {
   let groups: AnsweredNode[][] = [];
   for (const node of [...view.nodes].filter(isPrimary).sort(byId)) {
     const linked = groups.filter((g) => g.some((member) => together(member, node)));
     groups = [...groups.filter((g) => !linked.includes(g)), [...linked.flat(), node]];
   }
-  const withWriter = groups.find((g) => g.some((n) => n.instance.id === view.ledger.writer));
-  return withWriter ?? groups.reduce<AnsweredNode[]>((best, g) => (isBetter(g, best) ? g : best), []);
+  return groups;
+}
+
+/**
+ * The primary component that counts: the one with the ledger's writer, else the largest, else the one with the lowest
+ * instance id. Empty when no node that answers is in one.
+ */
+export function primaryComponent(view: Pick<ClusterView, 'nodes' | 'ledger'>): readonly AnsweredNode[] {
+  const groups = primaryComponents(view);
+  const none: readonly AnsweredNode[] = [];
+  return groups.find((g) => holdsWriter(view, g)) ?? groups.reduce((best, g) => (isBetter(g, best) ? g : best), none);
+}
+
+const holdsWriter = (view: Pick<ClusterView, 'ledger'>, component: readonly Node[]): boolean =>
+  component.some((n) => n.instance.id === view.ledger.writer);
+
+/** Several primary components, and the writer in none of them: nothing tells which one has the acknowledged writes. */
+export function isAmbiguous(view: Pick<ClusterView, 'nodes' | 'ledger'>): boolean {
+  const groups = primaryComponents(view);
+  return groups.length > 1 && !groups.some((g) => holdsWriter(view, g));
 }
 
 const isBetter = (a: readonly Node[], b: readonly Node[]): boolean =>

@@ -42,7 +42,8 @@ export function plan(view: ClusterView, diagnoses: readonly Diagnosis[], nowMs: 
 function openIncident(s: Situation, routing: Routing, recovery: Recovery): Change[] {
   if (s.view.ledger.incident !== null) return [];
   const { subject } = recovery;
-  const stuck = routing.writer.kind === 'nobody' && s.view.ledger.writer !== null ? routing.writer.refusal : null;
+  const noWriter = routing.writer.kind === 'nobody' && s.view.ledger.writer !== null && !s.has('QUORUM_LOST');
+  const stuck = routing.writer.kind === 'nobody' && noWriter ? routing.writer.refusal : null;
   const about = subject ?? (stuck ? { node: null, diagnosis: 'WRITER_LOST' as const, reason: stuck.reason } : null);
   if (about === null || (s.has('NODE_IN_MAINTENANCE') && subject === null)) return [];
   const incident = incidentId(s.view, about.node);

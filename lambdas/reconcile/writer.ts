@@ -4,7 +4,7 @@
  */
 import type { Refusal } from '../model/change.ts';
 import type { Node } from '../model/view.ts';
-import { hasAnswered } from './components.ts';
+import { hasAnswered, isAmbiguous } from './components.ts';
 import { inMaintenance, isServing, isUnclear, nodeOf } from './situation.ts';
 import type { Situation } from './situation.ts';
 
@@ -25,8 +25,12 @@ export function decideWriter(s: Situation): WriterDecision {
       ? 'the ledger names no writer'
       : (trouble ?? `${writer} is in maintenance by ${s.view.ledger.maintenance?.by ?? 'a person'}`);
   const best = [...s.view.nodes].filter((n) => isCandidate(s, n)).sort(preference(s))[0];
-  if (best === undefined) {
-    const reason = `${why}, and no other node is Synced, writable and free to take the writes: routing stays as it is`;
+  if (best === undefined || isAmbiguous(s.view)) {
+    const obstacle =
+      best === undefined
+        ? 'no other node is Synced, writable and free to take the writes'
+        : 'there are several primary components, of which nobody knows which has the last writes';
+    const reason = `${why}, and ${obstacle}: routing stays as it is`;
     return {
       kind: 'nobody',
       refusal: { code: 'REFUSED_NO_CANDIDATE', ...(writer === null ? {} : { node: writer }), reason },

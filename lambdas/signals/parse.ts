@@ -1,7 +1,6 @@
-import * as z from 'zod/mini';
 import { kindFor } from './registry.ts';
 import type { Signal } from './signal.ts';
-import { envelopeSchema } from './signal.ts';
+import { checked, envelopeSchema } from './signal.ts';
 
 /**
  * - `signal`: understood.
@@ -16,31 +15,15 @@ export type Parsed =
 /** Reads one queue message. Never throws. */
 export function parseSignal(body: string): Parsed {
   try {
-    const envelope = envelopeSchema.safeParse(JSON.parse(body));
-    if (!envelope.success) {
-      return malformed(body, `is not an EventBridge event: ${problems(envelope.error)}`);
-    }
-    const event = envelope.data;
+    const event = checked(envelopeSchema, JSON.parse(body));
     const kind = kindFor(event);
     if (kind === undefined) {
       return { kind: 'unknown', source: event.source, detailType: event['detail-type'], version: event.version };
     }
     return { kind: 'signal', signal: { eventId: event.id, ...kind.read(event.detail) } };
   } catch (error) {
-    const why = error instanceof z.core.$ZodError ? problems(error) : String(error);
-    return malformed(body, `could not be read: ${why}`);
+    const beginning = JSON.stringify(body.length <= 200 ? body : `${body.slice(0, 200)}…`);
+    const why = error instanceof Error ? error.message : String(error);
+    return { kind: 'malformed', why: `message ${beginning} is not an event that can be read: ${why}` };
   }
 }
-
-const problems = (error: z.core.$ZodError): string =>
-  error.issues
-    .map((i) => {
-      const expected = 'expected' in i ? `, expected ${i.expected}` : '';
-      return `${i.path.map(String).join('.') || 'the event'}: ${i.message}${expected}`;
-    })
-    .join('; ');
-
-const malformed = (body: string, why: string): Parsed => ({
-  kind: 'malformed',
-  why: `message ${JSON.stringify(body.length <= 200 ? body : `${body.slice(0, 200)}…`)} ${why}`,
-});

@@ -38,7 +38,7 @@ export interface Kind {
   readonly source: string;
   readonly detailTypes: readonly string[];
   readonly version: string;
-  /** @throws Error (zod's or its own) when the detail is not as AWS documents it. */
+  /** @throws Error when the detail is not as AWS documents it. */
   read(detail: unknown): Meaning;
 }
 
@@ -52,8 +52,19 @@ export function kindOf<T>(
     source: names.source,
     detailTypes: names.detailTypes,
     version: names.version ?? '0',
-    read: (detail) => meaning(schema.parse(detail)),
+    read: (detail) => meaning(checked(schema, detail)),
   };
+}
+
+/** The value, if it fits. @throws Error naming each property that is wrong and what was expected. */
+export function checked<T>(schema: z.ZodMiniType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const wrong = parsed.error.issues.map((i) => {
+    const expected = 'expected' in i ? `, expected ${i.expected}` : '';
+    return `${i.path.map(String).join('.') || 'the whole'}: ${i.message}${expected}`;
+  });
+  throw new Error(wrong.join('; '));
 }
 
 export const instanceId = z

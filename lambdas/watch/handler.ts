@@ -15,13 +15,7 @@ import { galeraProber } from '../engines/galera/prober.ts';
 import { runUntilMs, watchConfig } from './config.ts';
 import { Watch } from './watch.ts';
 
-const env = environment(
-  'LEDGER_TABLE',
-  'SIGNALS_QUEUE_URL',
-  'RECONCILE_QUEUE_URL',
-  'PROBE_INTERVAL_MS',
-  'SWEEP_SECONDS',
-);
+const env = environment('LEDGER_TABLE', 'RECONCILE_QUEUE_URL', 'PROBE_INTERVAL_MS', 'SWEEP_SECONDS');
 
 const ports = {
   ...{
@@ -31,7 +25,7 @@ const ports = {
     ledger: awsLedger(dynamodb, env.LEDGER_TABLE, clock),
   },
   ...{ secrets: awsSecrets(secretsManager, clock), prober: galeraProber() },
-  requests: awsReconcileRequests(sqs, { reconcile: env.RECONCILE_QUEUE_URL, signals: env.SIGNALS_QUEUE_URL }, clock),
+  requests: awsReconcileRequests(sqs, { reconcile: env.RECONCILE_QUEUE_URL }, clock),
   ...{ log: powertoolsLog(), metrics: powertoolsMetrics() },
 };
 

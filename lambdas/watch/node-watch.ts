@@ -7,7 +7,7 @@ import { isWell, verdictOf } from './verdict.ts';
 export interface NodeMemory {
   /** Null before the first probe in this container. */
   readonly verdict: string | null;
-  /** When the first of the failing probes began. */
+  /** When the first of the failing probes ended. */
   readonly failingSinceMs: number | null;
   readonly askedAtMs: number;
   /** Whether a reconcile was asked for since the failure is old enough to be believed. */

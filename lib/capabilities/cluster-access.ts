@@ -20,6 +20,7 @@ export class ClusterAccessGrants {
   private readonly scope: IConstruct;
   private readonly props: ClusterAccessProps;
   private readonly granted = new Set<string>();
+  private passes = false;
 
   constructor(scope: IConstruct, props: ClusterAccessProps) {
     this.scope = scope;
@@ -53,7 +54,13 @@ export class ClusterAccessGrants {
     }
   }
 
+  /** Whether any launch template with an instance profile can be launched from. */
+  get passesRoles(): boolean {
+    return this.passes;
+  }
+
   private passRole(role: IRole): void {
+    this.passes = true;
     this.props.launcher.role.addToPolicy(allow.passRoles([role.roleArn]));
   }
 }

@@ -9,9 +9,9 @@ import type { Construct } from 'constructs';
 const DATA_KEY_ACTIONS = ['kms:Decrypt', 'kms:GenerateDataKey', 'kms:GenerateDataKeyWithoutPlaintext'];
 
 /**
- * The key's policy lets IAM decide for the account's own principals, and three services in, each bound to this account:
- * CloudWatch Logs to our log groups (its documented encryption context), EventBridge to the encrypted queues and CloudWatch
- * to the encrypted topic. Without the last two, events and alarms are dropped without a trace.
+ * The key's policy lets IAM decide for the account's own principals, and services in, each bound to this account:
+ * CloudWatch Logs to our log groups (its documented encryption context) and CloudWatch to the encrypted topic; EventBridge,
+ * for the encrypted queues, is let in by CDK with the rules' targets. Without, alarms and events are dropped without a trace.
  */
 export function planeKey(scope: Construct, prefix: string, removalPolicy: RemovalPolicy): Key {
   const key = new Key(scope, 'Key', {
@@ -38,8 +38,8 @@ export function planeKey(scope: Construct, prefix: string, removalPolicy: Remova
   );
   key.addToResourcePolicy(
     new PolicyStatement({
-      sid: 'EventsAndAlarmsOfThisAccount',
-      principals: [new ServicePrincipal('events.amazonaws.com'), new ServicePrincipal('cloudwatch.amazonaws.com')],
+      sid: 'AlarmsOfThisAccount',
+      principals: [new ServicePrincipal('cloudwatch.amazonaws.com')],
       actions: DATA_KEY_ACTIONS,
       resources: ['*'],
       conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },

@@ -1,6 +1,6 @@
 /** What a person asks for: maintenance, the brake, an acknowledgement. Invoked by hand, so its caller sees its failure. */
 import { Duration } from 'aws-cdk-lib';
-import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { Construct } from 'constructs';
 import * as allow from '../permissions.ts';
 import type { Foundation } from './foundation.ts';
@@ -9,7 +9,7 @@ import type { WorkQueue } from './queues.ts';
 
 export interface OperateProps {
   readonly foundation: Foundation;
-  readonly ledger: ITable;
+  readonly ledger: Table;
   readonly signals: WorkQueue;
   readonly reconcile: WorkQueue;
 }
@@ -30,10 +30,10 @@ export class Operate extends Construct {
         RECONCILE_QUEUE_URL: reconcile.queue.queueUrl,
       },
       statements: [
-        allow.readSpec(this),
+        allow.listSpecs(this),
         allow.describeInstances(),
-        allow.onLedger(ledger, 'BatchGetItem', 'GetItem', 'Query', 'UpdateItem'),
-        allow.sendTo(signals.queue, reconcile.queue),
+        allow.onLedger(ledger, 'BatchGetItem', 'GetItem', 'UpdateItem'),
+        allow.sendTo(reconcile.queue),
         allow.useKey(this, foundation.key, ['sqs', 'dynamodb']),
       ],
     });

@@ -81,8 +81,6 @@ export class PlaneFunction extends Construct {
       }),
       ...(props.reservedConcurrency !== undefined && { reservedConcurrentExecutions: props.reservedConcurrency }),
     });
-    // EC2 checks the role's right to make network interfaces when the function is created, not when it first runs.
-    this.lambda.node.addDependency(this.role);
     planeAlarm(this, foundation, {
       name: `${name}-errors`,
       says: `The function ${functionName} fails.`,

@@ -1,6 +1,6 @@
 /** Observe, diagnose, plan, apply: one cluster at a time, by FIFO message group. */
 import { Duration } from 'aws-cdk-lib';
-import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { Construct } from 'constructs';
 import * as allow from '../permissions.ts';
@@ -19,7 +19,7 @@ export const RECONCILE_TIMEOUT = Duration.seconds(20);
 export interface ReconcileProps {
   readonly foundation: Foundation;
   readonly network: FunctionNetwork;
-  readonly ledger: ITable;
+  readonly ledger: Table;
   readonly signals: WorkQueue;
   readonly reconcile: WorkQueue;
   /** ARN by workflow. */

@@ -1,5 +1,5 @@
 /** Both recovery workflows, and the event that says one has ended. */
-import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import type { EventPattern } from 'aws-cdk-lib/aws-events';
 import type { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
@@ -16,7 +16,7 @@ import { Workflow } from './workflow.ts';
 export interface RecoveryProps {
   readonly foundation: Foundation;
   readonly network: FunctionNetwork;
-  readonly ledger: ITable;
+  readonly ledger: Table;
   readonly signals: WorkQueue;
   readonly reconcile: WorkQueue;
   readonly documents: HostDocuments;
@@ -32,15 +32,14 @@ export interface RecoveryWorkflows {
 }
 
 /** What the steps of both workflows do: look, remember, run scripts on hosts, ask for a reconcile, tell people. */
-function steps(scope: Construct, { foundation, ledger, signals, reconcile, documents }: RecoveryProps): readonly PolicyStatement[] {
+function steps(scope: Construct, { foundation, ledger, reconcile, documents }: RecoveryProps): readonly PolicyStatement[] {
   return [
     allow.readSpec(scope),
-    allow.listSpecs(scope),
     allow.describeInstances(),
     allow.describeTargets(),
-    allow.onLedger(ledger, 'BatchGetItem', 'ConditionCheckItem', 'GetItem', 'Query', 'UpdateItem'),
+    allow.onLedger(ledger, 'BatchGetItem', 'ConditionCheckItem', 'GetItem', 'UpdateItem'),
     ...allow.runScripts(scope, documents.arns),
-    allow.sendTo(signals.queue, reconcile.queue),
+    allow.sendTo(reconcile.queue),
     allow.publishTo(foundation.topic),
     allow.useKey(scope, foundation.key, ['sqs', 'sns', 'dynamodb']),
   ];

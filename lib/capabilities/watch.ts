@@ -1,9 +1,9 @@
 /** The sweep: a function that probes every node for a minute, started again each minute. With every event lost, it alone heals. */
 import { Duration } from 'aws-cdk-lib';
-import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
-import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
+import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import * as allow from '../permissions.ts';
 import { planeAlarm } from './alarm.ts';
@@ -21,7 +21,7 @@ const WATCH_CONCURRENCY = 2;
 export interface WatchProps {
   readonly foundation: Foundation;
   readonly network: FunctionNetwork;
-  readonly ledger: ITable;
+  readonly ledger: Table;
   readonly signals: WorkQueue;
   readonly reconcile: WorkQueue;
   readonly probeInterval: Duration;
@@ -30,6 +30,7 @@ export interface WatchProps {
 
 export class Watch extends Construct {
   readonly function: PlaneFunction;
+  readonly deadLetters: Queue;
 
   constructor(scope: Construct, id: string, props: WatchProps) {
     super(scope, id);
@@ -51,11 +52,12 @@ export class Watch extends Construct {
         allow.listSpecs(this),
         allow.describeInstances(),
         allow.onLedger(ledger, 'BatchGetItem', 'UpdateItem'),
-        allow.sendTo(signals.queue, reconcile.queue),
+        allow.sendTo(reconcile.queue),
         allow.useKey(this, foundation.key, ['sqs', 'dynamodb']),
       ],
     });
-    this.schedule(foundation);
+    this.deadLetters = deadLetterQueue(this, 'DeadLetters', foundation, 'watch');
+    this.schedule();
     planeAlarm(this, foundation, {
       name: 'watch-not-running',
       says: 'The sweep has not started for five minutes: a lost event stays unnoticed.',
@@ -67,12 +69,14 @@ export class Watch extends Construct {
   }
 
   /** A rule with a rate. A missed minute is not made up for: the next one looks at everything again. */
-  private schedule(foundation: Foundation): void {
-    const deadLetters = deadLetterQueue(this, 'DeadLetters', foundation, 'watch');
+  private schedule(): void {
+    const { deadLetters } = this;
+    this.function.role.addToPolicy(allow.sendTo(deadLetters));
     this.function.lambda.configureAsyncInvoke({
       retryAttempts: 0,
       maxEventAge: Duration.minutes(1),
-      onFailure: new SqsDestination(deadLetters),
+      // Not `SqsDestination`, which grants key actions by wildcard.
+      onFailure: { bind: () => ({ destination: deadLetters.queueArn }) },
     });
     new Rule(this, 'EveryMinute', {
       description: 'Rejoin: watch',

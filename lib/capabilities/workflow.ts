@@ -26,6 +26,8 @@ export interface WorkflowProps {
 export class Workflow extends Construct {
   readonly function: PlaneFunction;
   readonly machine: StateMachine;
+  /** Of the state machine. */
+  readonly role: Role;
   private readonly foundation: Foundation;
   private readonly workflow: WorkflowName;
 
@@ -41,6 +43,10 @@ export class Workflow extends Construct {
       environment: props.environment,
       statements: props.statements,
     });
+    this.role = new Role(this, 'Role', {
+      assumedBy: new ServicePrincipal('states.amazonaws.com'),
+      description: `Rejoin: what the workflow ${props.name} may do`,
+    });
     this.machine = this.stateMachine(props);
     this.alarms();
   }
@@ -48,17 +54,13 @@ export class Workflow extends Construct {
   private stateMachine({ foundation, name, definition }: WorkflowProps): StateMachine {
     const stateMachineName = `${foundation.prefix}-${name}`;
     const functionArn = this.function.lambda.functionArn;
-    const role = new Role(this, 'Role', {
-      assumedBy: new ServicePrincipal('states.amazonaws.com'),
-      description: `Rejoin: what the workflow ${name} may do`,
-    });
-    role.addToPolicy(new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [functionArn] }));
+    this.role.addToPolicy(new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [functionArn] }));
     return new StateMachine(this, 'Machine', {
       stateMachineName,
       stateMachineType: StateMachineType.STANDARD,
       comment: `Rejoin: ${name}`,
       definitionBody: DefinitionBody.fromString(Stack.of(this).toJsonString(definition({ functionArn }))),
-      role,
+      role: this.role,
       tracingEnabled: true,
       logs: {
         level: LogLevel.ALL,

@@ -55,13 +55,20 @@ end_process() {
     rejoin_fail 30 "MariaDB (pid $1, state $(rejoin_process_state "$1")) lives on after SIGKILL; expected it to end. In state D its disk hangs: replace the instance"
 }
 
+# With gvwstate.dat a node takes up the group identity it crashed with, to restore a whole cluster's last view; a living
+# group then takes it for its own dead member and argues with it for 20 s. A joiner comes as a new member, which takes 3 s.
+# The view is kept under another name, because galera-position reports it.
+forget_view() {
+  [ ! -e "$rejoin_data/gvwstate.dat" ] || mv "$rejoin_data/gvwstate.dat" "$rejoin_data/rejoin-gvwstate.dat"
+}
+
 start_joiner() {
   rejoin_write_config "$peers" "$donor"
   # Whoever started a cluster here before must not do so again by accident.
   "$REJOIN_SYSTEMCTL" unset-environment _WSREP_NEW_CLUSTER
   "$REJOIN_SYSTEMCTL" reset-failed "$REJOIN_SERVICE" || rejoin_say "rejoin: reset-failed found nothing to reset"
   rm -f "$REJOIN_STATE_DIR/joiner" "$REJOIN_STATE_DIR/bootstrapped"
-  : >"$REJOIN_STATE_DIR/started"
+  forget_view
   # Without --no-block systemctl would wait for the whole state transfer.
   "$REJOIN_SYSTEMCTL" start --no-block "$REJOIN_SERVICE" || {
     rejoin_last_messages
@@ -69,8 +76,8 @@ start_joiner() {
   }
 }
 
-# Galera writes gvwstate.dat whenever it sees a primary component, which is when it asks for state.
-has_begun() { [ -n "$(find "$rejoin_data/gvwstate.dat" -newer "$REJOIN_STATE_DIR/started" 2>/dev/null)" ]; }
+# Galera writes gvwstate.dat when it sees a primary component, which is when it asks for state.
+has_begun() { [ -s "$rejoin_data/gvwstate.dat" ]; }
 
 await_begin() {
   left=$((REJOIN_JOIN_SECONDS * 5))

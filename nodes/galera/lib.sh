@@ -22,7 +22,7 @@ rejoin_fail() {
 }
 
 # Is $1, all of it and on one line, of the form $2 (an extended regular expression).
-rejoin_is() { [ "$(printf '%s' "$1" | wc -l)" -eq 0 ] && printf '%s' "$1" | grep -Eqx -- "$2"; }
+rejoin_is() { [ "$(printf '%s\n' "$1" | wc -l)" -eq 1 ] && printf '%s\n' "$1" | grep -Eqx -- "$2"; }
 
 # Reads the host's facts into the environment, with defaults for what may be left out.
 rejoin_load() {
@@ -137,9 +137,14 @@ rejoin_ask() {
 
 # --- what the disk says ------------------------------------------------------------------------------------------
 
-# The last primary view that this node was in, "<uuid>:<number>", from Galera's pc.recovery file; nothing when there is none.
+# The last primary view that this node was in, "<uuid>:<number>", from Galera's pc.recovery file, or from where galera-join
+# has put it; nothing when there is none (a clean shutdown removes it).
 rejoin_view() {
-  sed -n 's/^view_id: *[0-9]* *\([0-9a-f-]*\) *\([0-9]*\).*/\1:\2/p' "$rejoin_data/gvwstate.dat" 2>/dev/null || :
+  for rejoin_file in "$rejoin_data/gvwstate.dat" "$rejoin_data/rejoin-gvwstate.dat"; do
+    [ -s "$rejoin_file" ] || continue
+    sed -n 's/^view_id: *[0-9]* *\([0-9a-f-]*\) *\([0-9]*\).*/\1:\2/p' "$rejoin_file"
+    return 0
+  done
 }
 
 rejoin_grastate() { sed -n "s/^$1: *//p" "$rejoin_data/grastate.dat" 2>/dev/null | tr -d ' \r' || :; }
@@ -228,7 +233,9 @@ rejoin_find_device() {
   for rejoin_candidate in "$rejoin_links"vol*; do
     case ${rejoin_candidate##*/} in *-part* | *_[0-9]*) continue ;; esac
     [ -b "$rejoin_candidate" ] || continue
-    [ "$(lsblk --noheadings --output MOUNTPOINTS,TYPE "$rejoin_candidate" | tr -d ' \n')" != disk ] || set -- "$@" "$rejoin_candidate"
+    # One line: no partitions. Nothing on it: not mounted.
+    rejoin_mounts=$(lsblk --noheadings --output MOUNTPOINTS "$rejoin_candidate"; echo end)
+    [ "$(printf '%s' "$rejoin_mounts" | tr -d ' ')" != "$(printf '\nend')" ] || set -- "$@" "$rejoin_candidate"
   done
   [ $# -eq 1 ] || return 1
   printf '%s\n' "$1"

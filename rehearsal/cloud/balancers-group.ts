@@ -1,5 +1,6 @@
 /** One target group at work: its targets are checked, put into the data plane and drained out of it. */
 import { connect } from 'node:net';
+import { DataPlane, type PlaneContext, type Steering } from './balancers-plane.ts';
 import {
   afterCheck,
   draining,
@@ -12,29 +13,10 @@ import {
 } from './balancers-targets.ts';
 import type { Haproxy } from './haproxy.ts';
 
-export interface GroupContext {
+export interface GroupContext extends PlaneContext {
   /** Address of an instance; undefined when it is not known. */
   addressOf(instanceId: string): string | undefined;
   emit(what: string, detail: Readonly<Record<string, unknown>>): void;
-  inBackground(what: string, task: () => Promise<void>): void;
-  /** False when everything stops. */
-  wait(ms: number): Promise<boolean>;
-  /** From a decision to the data plane that carries it out. */
-  readonly propagationMs: number;
-}
-
-export interface TargetGroup {
-  readonly arn: string;
-  settings: GroupSettings;
-  readonly attributes: Record<string, string>;
-  targets(): readonly Target[];
-  find(id: string, port: number): Target | undefined;
-  inUse(): boolean;
-  register(id: string, port: number): void;
-  deregister(id: string, port: number): void;
-  /** The instance stopped or runs again. */
-  instanceChanged(id: string, down: boolean): void;
-  attach(proxy: Haproxy): Promise<void>;
 }
 
 /** A TCP health check: does the port accept a connection. A frozen process still does, through the kernel's backlog. */
@@ -51,162 +33,142 @@ export function checkTcp(address: string, port: number, timeoutMs: number): Prom
   });
 }
 
-const shortName = (arn: string): string => arn.split('/')[1] ?? arn;
+export class TargetGroup {
+  readonly arn: string;
+  readonly attributes: Record<string, string>;
+  settings: GroupSettings;
+  private readonly ctx: GroupContext;
+  private readonly plane: DataPlane;
+  private readonly byKey = new Map<string, Target>();
+  /** Who checks a target; a newer registration takes over from an older one. */
+  private readonly watchers = new Map<string, symbol>();
 
-export function createTargetGroup(
-  ctx: GroupContext,
-  arn: string,
-  settings: GroupSettings,
-  initialAttributes: Readonly<Record<string, string>>,
-): TargetGroup {
-  const targets = new Map<string, Target>();
-  const proxies: Haproxy[] = [];
-  const attributes: Record<string, string> = { ...initialAttributes };
-  /** Changes of the data plane happen one after another, in the order in which they were decided. */
-  let line: Promise<void> = Promise.resolve();
-
-  function inLine(what: string, task: () => Promise<void>): void {
-    ctx.inBackground(`${what} in ${shortName(arn)}`, async () => {
-      const before = line;
-      const mine = (async () => {
-        await before.catch(() => undefined); // told by the one whose task it was
-        await task();
-      })();
-      line = mine;
-      await mine;
-    });
+  constructor(
+    ctx: GroupContext,
+    arn: string,
+    settings: GroupSettings,
+    attributes: Readonly<Record<string, string>>,
+  ) {
+    this.ctx = ctx;
+    this.arn = arn;
+    this.settings = settings;
+    this.attributes = { ...attributes };
+    this.plane = new DataPlane(ctx, this.name());
   }
 
-  async function steer(): Promise<void> {
-    const taking = receivers([...targets.values()]);
-    for (const [key, target] of targets) {
-      const address = ctx.addressOf(target.id);
-      if (address === undefined) continue;
-      for (const proxy of proxies) await proxy.set(key, address, target.port, taking.has(key) ? 'ready' : 'drain');
+  targets(): readonly Target[] {
+    return [...this.byKey.values()];
+  }
+
+  find(id: string, port: number): Target | undefined {
+    return this.byKey.get(targetKey({ id, port }));
+  }
+
+  inUse(): boolean {
+    return this.plane.inUse();
+  }
+
+  /** The balancers do what has been decided so far (and whose propagation time is over). */
+  settled(): Promise<void> {
+    return this.plane.settled();
+  }
+
+  attach(proxy: Haproxy): Promise<void> {
+    return this.plane.attach(proxy, this.decide());
+  }
+
+  /** A target that drains comes back as a new one; one that is registered stays as it is. */
+  register(id: string, port: number): void {
+    const target = registered(id, port);
+    const before = this.find(id, port);
+    if (before !== undefined && before.status !== 'draining') return;
+    this.put(target, 'registered', false);
+    this.startWatching(targetKey(target));
+  }
+
+  /** No new connections from now on; it leaves when the deregistration delay is over. */
+  deregister(id: string, port: number): void {
+    const before = this.find(id, port);
+    if (before === undefined || before.status === 'draining') return;
+    const delaySeconds = Number(this.attributes['deregistration_delay.timeout_seconds']);
+    const target = draining(before, Date.now(), delaySeconds);
+    this.put(target, `deregistered, delay ${delaySeconds} s`, false);
+    this.ctx.inBackground(`drain of ${targetKey(target)}`, () => this.finishDraining(target, delaySeconds));
+  }
+
+  /** The instance stopped, or runs again. */
+  instanceChanged(id: string, down: boolean): void {
+    for (const [key, target] of this.byKey) {
+      if (target.id !== id || target.status === 'draining' || target.instanceDown === down) continue;
+      this.byKey.set(key, { ...registered(id, target.port), instanceDown: down });
+      this.plane.propagate(down ? 'instance stopped' : 'instance runs again', this.decide(), null);
+      if (!down) this.startWatching(key);
     }
   }
 
-  /** What was decided reaches the balancers; connections of `cut` are ended once nobody new can come. */
-  function propagate(why: string, cut: string | null): void {
-    inLine(why, async () => {
-      if (ctx.propagationMs > 0 && !(await ctx.wait(ctx.propagationMs))) return;
-      await steer();
-      if (cut !== null) for (const proxy of proxies) await proxy.cut(cut);
+  private name(): string {
+    return this.arn.split('/')[1] ?? this.arn;
+  }
+
+  private decide(): Steering[] {
+    const taking = receivers(this.targets());
+    return [...this.byKey].flatMap(([key, { id, port }]) => {
+      const address = this.ctx.addressOf(id);
+      return address === undefined ? [] : [{ key, address, port, mode: taking.has(key) ? 'ready' : 'drain' }];
     });
   }
 
-  function put(target: Target, why: string, cut: boolean): void {
+  private put(target: Target, why: string, cut: boolean): void {
     const key = targetKey(target);
-    const before = targets.get(key);
-    targets.set(key, target);
+    const before = this.byKey.get(key);
+    this.byKey.set(key, target);
     if (before?.status === target.status && !cut) return;
-    ctx.emit(`${target.id} in ${shortName(arn)} is ${target.status} (${why})`, {
-      targetGroupArn: arn,
-      instanceId: target.id,
-      port: target.port,
-      state: target.status,
-    });
-    propagate(why, cut ? key : null);
+    this.tell(target, `is ${target.status} (${why})`);
+    this.plane.propagate(why, this.decide(), cut ? key : null);
+  }
+
+  private tell({ id, port, status }: Target, what: string): void {
+    const detail = { targetGroupArn: this.arn, instanceId: id, port, state: status };
+    this.ctx.emit(`${id} in ${this.name()} ${what}`, detail);
+  }
+
+  private startWatching(key: string): void {
+    const mark = Symbol(key);
+    this.watchers.set(key, mark);
+    this.ctx.inBackground(`health checks of ${key}`, () => this.watch(key, mark));
   }
 
   /** Checks a target until it is no longer the one that was registered, drains, or everything stops. */
-  async function watch(key: string, mark: symbol): Promise<void> {
-    for (;;) {
-      const target = targets.get(key);
-      if (watchers.get(key) !== mark || target === undefined || target.status === 'draining') return;
-      const address = ctx.addressOf(target.id);
-      if (!target.instanceDown && address !== undefined) {
-        const failure = await checkTcp(address, settings.checkPort ?? target.port, settings.checkTimeoutMs);
-        const now = targets.get(key);
-        if (now !== undefined && watchers.get(key) === mark) {
-          const after = afterCheck(now, failure, settings);
-          put(after, failure === null ? 'health check passed' : `health check ${failure}`, endsConnections(now, after, attributes));
-        }
-      }
-      if (!(await ctx.wait(settings.checkIntervalMs))) return;
-    }
-  }
-  const watchers = new Map<string, symbol>();
-
-  function startWatching(key: string): void {
-    const mark = Symbol(key);
-    watchers.set(key, mark);
-    ctx.inBackground(`health checks of ${key}`, () => watch(key, mark));
+  private async watch(key: string, mark: symbol): Promise<void> {
+    do {
+      const target = this.byKey.get(key);
+      if (this.watchers.get(key) !== mark || target === undefined || target.status === 'draining') return;
+      if (!target.instanceDown) await this.check(target, key, mark);
+    } while (await this.ctx.wait(this.settings.checkIntervalMs));
   }
 
-  /** The end of the deregistration delay. */
-  async function finishDraining(key: string, target: Target, delaySeconds: number): Promise<void> {
-    if (!(await ctx.wait(delaySeconds * 1000)) || targets.get(key) !== target) return;
-    targets.delete(key);
-    watchers.delete(key);
-    ctx.emit(`${target.id} left ${shortName(arn)}`, { targetGroupArn: arn, instanceId: target.id, port: target.port });
-    const ends = attributes['deregistration_delay.connection_termination.enabled'] === 'true';
-    inLine(`end of drain of ${key}`, async () => {
-      // Whoever is left may all be unhealthy now, and then takes the traffic.
-      await steer();
-      if (ends) for (const proxy of proxies) await proxy.cut(key);
-    });
-    ctx.inBackground(`removal of ${key}`, () => removeServer(key));
+  private async check(target: Target, key: string, mark: symbol): Promise<void> {
+    const address = this.ctx.addressOf(target.id);
+    if (address === undefined) return;
+    const { checkPort, checkTimeoutMs } = this.settings;
+    const failure = await checkTcp(address, checkPort ?? target.port, checkTimeoutMs);
+    const now = this.byKey.get(key);
+    if (now === undefined || this.watchers.get(key) !== mark) return;
+    const after = afterCheck(now, failure, this.settings);
+    const why = failure === null ? 'health check passed' : `health check ${failure}`;
+    this.put(after, why, endsConnections(now, after, this.attributes));
   }
 
-  /** Without connection termination, connections live on past the delay; the server goes when the last has ended. */
-  async function removeServer(key: string): Promise<void> {
-    for (;;) {
-      let left = false;
-      const tried = new Promise<void>((resolve) => {
-        inLine(`removal of ${key}`, async () => {
-          try {
-            if (!targets.has(key)) for (const proxy of proxies) left = !(await proxy.remove(key)) || left;
-          } finally {
-            resolve();
-          }
-        });
-      });
-      await tried;
-      if (!left || !(await ctx.wait(500))) return;
-    }
+  private async finishDraining(target: Target, delaySeconds: number): Promise<void> {
+    const key = targetKey(target);
+    if (!(await this.ctx.wait(delaySeconds * 1000)) || this.byKey.get(key) !== target) return;
+    this.byKey.delete(key);
+    this.watchers.delete(key);
+    this.tell(target, 'has left');
+    const ends = this.attributes['deregistration_delay.connection_termination.enabled'] === 'true';
+    // Decided anew: whoever is left may all be unhealthy now, and then takes the traffic.
+    this.plane.propagate(`end of drain of ${key}`, this.decide(), ends ? key : null, () =>
+      this.plane.remove(key, () => this.byKey.has(key)),
+    );
   }
-
-  return {
-    arn,
-    get settings() {
-      return settings;
-    },
-    set settings(value) {
-      settings = value;
-    },
-    attributes,
-    targets: () => [...targets.values()],
-    find: (id, port) => targets.get(targetKey({ id, port })),
-    inUse: () => proxies.length > 0,
-    register(id, port) {
-      const target = registered(id, port);
-      const key = targetKey(target);
-      const before = targets.get(key);
-      if (before !== undefined && before.status !== 'draining') return;
-      put(target, 'registered', false);
-      startWatching(key);
-    },
-    deregister(id, port) {
-      const key = targetKey({ id, port });
-      const before = targets.get(key);
-      if (before === undefined || before.status === 'draining') return;
-      const delaySeconds = Number(attributes['deregistration_delay.timeout_seconds']);
-      const target = draining(before, Date.now(), delaySeconds);
-      put(target, `deregistered, delay ${delaySeconds} s`, false);
-      ctx.inBackground(`drain of ${key}`, () => finishDraining(key, target, delaySeconds));
-    },
-    instanceChanged(id, down) {
-      for (const [key, target] of targets) {
-        if (target.id !== id || target.status === 'draining' || target.instanceDown === down) continue;
-        targets.set(key, { ...registered(id, target.port), instanceDown: down });
-        propagate(down ? 'instance stopped' : 'instance runs again', null);
-        if (!down) startWatching(key);
-      }
-    },
-    async attach(proxy) {
-      proxies.push(proxy);
-      await steer();
-    },
-  };
 }

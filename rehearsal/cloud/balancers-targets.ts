@@ -61,7 +61,8 @@ export interface Target {
   readonly instanceDown: boolean;
 }
 
-export const targetKey = (target: { readonly id: string; readonly port: number }): string => `${target.id}_${target.port}`;
+export const targetKey = (target: { readonly id: string; readonly port: number }): string =>
+  `${target.id}_${target.port}`;
 
 export const registered = (id: string, port: number): Target => ({
   id,
@@ -96,9 +97,7 @@ export function afterCheck(target: Target, failure: Target['failure'], settings:
 }
 
 export const draining = (target: Target, nowMs: number, delaySeconds: number): Target =>
-  target.status === 'draining'
-    ? target
-    : { ...target, status: 'draining', drainedAtMs: nowMs + delaySeconds * 1000 };
+  target.status === 'draining' ? target : { ...target, status: 'draining', drainedAtMs: nowMs + delaySeconds * 1000 };
 
 export interface TargetHealth {
   readonly state: TargetStatus;

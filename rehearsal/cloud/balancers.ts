@@ -3,24 +3,12 @@
  * listeners refuse TCP, so a balancer is made here, by the rehearsal's set-up, and not through the API.
  */
 import { join } from 'node:path';
-import {
-  DescribeTargetGroupsCommand,
-  ElasticLoadBalancingV2Client,
-} from '@aws-sdk/client-elastic-load-balancing-v2';
-import type { AwsRequest, AwsResponse, CloudEvent, Interceptor } from './contract.ts';
-import { createTargetGroup, type GroupContext, type TargetGroup } from './balancers-group.ts';
-import { attributeProblem, DEFAULT_ATTRIBUTES, healthOf, type GroupSettings } from './balancers-targets.ts';
-import {
-  asList,
-  asObject,
-  asText,
-  AwsFault,
-  decodeQuery,
-  elbAnswer,
-  elbError,
-  type MotoEndpoint,
-  type QueryParams,
-} from './ec2-query.ts';
+import { DescribeTargetGroupsCommand, ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
+import type { CloudEvent, Interceptor } from './contract.ts';
+import { arnIn, targetGroupInterceptors, type GroupLookup } from './balancers-api.ts';
+import { TargetGroup, type GroupContext } from './balancers-group.ts';
+import { DEFAULT_ATTRIBUTES, type GroupSettings } from './balancers-targets.ts';
+import { AwsFault, decodeQuery, type MotoEndpoint } from './ec2-query.ts';
 import { startHaproxy, type Haproxy } from './haproxy.ts';
 import { backgroundWork } from './hosts-context.ts';
 import { clientConfig, type Hosts } from './hosts.ts';
@@ -55,44 +43,13 @@ export interface Balancers {
   stop(): Promise<void>;
 }
 
-const answering =
-  (handle: (params: QueryParams) => Promise<AwsResponse>) =>
-  async (request: AwsRequest): Promise<AwsResponse> => {
-    try {
-      return await handle(decodeQuery(request.body));
-    } catch (error) {
-      if (error instanceof AwsFault) return elbError(error.code, error.message, error.status);
-      throw error;
-    }
-  };
-
-interface TargetParam {
-  readonly id: string;
-  readonly port: number;
-}
-
-const targetsIn = (params: QueryParams, group: TargetGroup): TargetParam[] =>
-  asList(params['Targets']).map((item) => {
-    const { Id, Port } = asObject(item);
-    return { id: asText(Id) ?? '', port: Number(asText(Port) ?? group.settings.port) };
-  });
-
-const arnIn = (params: QueryParams): string => asText(params['TargetGroupArn']) ?? '';
-
-const attributeList = (group: TargetGroup): QueryParams => ({
-  Attributes: Object.entries(group.attributes).map(([Key, Value]) => ({ Key, Value })),
-});
-
 /** Group settings as moto keeps them. */
 async function readSettings(elb: ElasticLoadBalancingV2Client, arn: string): Promise<GroupSettings> {
-  const missing = (): AwsFault =>
-    new AwsFault('TargetGroupNotFound', `One or more target groups not found: '${arn}'`);
-  const answer = await elb
-    .send(new DescribeTargetGroupsCommand({ TargetGroupArns: [arn] }))
-    .catch((error: unknown) => {
-      if (/TargetGroupNotFound/.test((error as Error).name)) throw missing();
-      throw error;
-    });
+  const missing = (): AwsFault => new AwsFault('TargetGroupNotFound', `One or more target groups not found: '${arn}'`);
+  const answer = await elb.send(new DescribeTargetGroupsCommand({ TargetGroupArns: [arn] })).catch((error: unknown) => {
+    if (/TargetGroupNotFound/.test((error as Error).name)) throw missing();
+    throw error;
+  });
   const group = answer.TargetGroups?.[0];
   if (group === undefined) throw missing();
   const checkPort = group.HealthCheckPort ?? 'traffic-port';
@@ -105,85 +62,6 @@ async function readSettings(elb: ElasticLoadBalancingV2Client, arn: string): Pro
     healthyThreshold: group.HealthyThresholdCount ?? 5,
     unhealthyThreshold: group.UnhealthyThresholdCount ?? 2,
   };
-}
-
-type GroupLookup = (arn: string) => Promise<TargetGroup>;
-
-function interceptors(groupOf: GroupLookup, hosts: BalancersOptions['hosts']): Interceptor[] {
-  const intercept = (operation: string, handle: (params: QueryParams) => Promise<AwsResponse>): Interceptor => ({
-    service: 'elasticloadbalancing',
-    operation,
-    before: answering(handle),
-  });
-  return [
-    intercept('RegisterTargets', async (params) => {
-      const group = await groupOf(arnIn(params));
-      const wanted = targetsIn(params, group);
-      const bad = wanted.filter(({ id }) => hosts.get(id)?.state !== 'running').map(({ id }) => `'${id}'`);
-      if (bad.length > 0) {
-        throw new AwsFault(
-          'InvalidTarget',
-          `The following targets are not in a running state and cannot be registered: ${bad.join(', ')}`,
-        );
-      }
-      for (const { id, port } of wanted) group.register(id, port);
-      return elbAnswer('RegisterTargets', {});
-    }),
-    intercept('DeregisterTargets', async (params) => {
-      const group = await groupOf(arnIn(params));
-      for (const { id, port } of deregistrations(params, group)) group.deregister(id, port);
-      return elbAnswer('DeregisterTargets', {});
-    }),
-    intercept('DescribeTargetHealth', async (params) => describeHealth(await groupOf(arnIn(params)), params)),
-    intercept('DescribeTargetGroupAttributes', async (params) =>
-      elbAnswer('DescribeTargetGroupAttributes', attributeList(await groupOf(arnIn(params)))),
-    ),
-    intercept('ModifyTargetGroupAttributes', async (params) => {
-      const group = await groupOf(arnIn(params));
-      const changes = asList(params['Attributes']).map((item) => {
-        const { Key, Value } = asObject(item);
-        return { key: asText(Key) ?? '', value: asText(Value) ?? '' };
-      });
-      for (const { key, value } of changes) {
-        const problem = attributeProblem(key, value);
-        if (problem !== null) throw new AwsFault('InvalidConfigurationRequest', problem);
-      }
-      for (const { key, value } of changes) group.attributes[key] = value;
-      return elbAnswer('ModifyTargetGroupAttributes', attributeList(group));
-    }),
-  ];
-}
-
-/** A target that is named without a port leaves with every port it was registered with. */
-function deregistrations(params: QueryParams, group: TargetGroup): readonly TargetParam[] {
-  return asList(params['Targets']).flatMap((item) => {
-    const { Id, Port } = asObject(item);
-    const matches = group.targets().filter((t) => t.id === Id && (Port === undefined || t.port === Number(Port)));
-    return matches.map(({ id, port }) => ({ id, port }));
-  });
-}
-
-function describeHealth(group: TargetGroup, params: QueryParams): AwsResponse {
-  const asked = targetsIn(params, group);
-  const shown = asked.length > 0 ? asked : group.targets();
-  return elbAnswer('DescribeTargetHealth', {
-    TargetHealthDescriptions: shown.map(({ id, port }) => {
-      const target = group.find(id, port);
-      const health =
-        target === undefined
-          ? { state: 'unused', reason: 'Target.NotRegistered', description: 'Target is not registered to the target group' }
-          : healthOf(target, group.inUse());
-      return {
-        Target: { Id: id, Port: String(port) },
-        HealthCheckPort: String(group.settings.checkPort ?? port),
-        TargetHealth: {
-          State: health.state,
-          ...(health.reason === null ? {} : { Reason: health.reason }),
-          ...(health.description === null ? {} : { Description: health.description }),
-        },
-      };
-    }),
-  });
 }
 
 /** Plugs target groups into the gateway. */
@@ -205,7 +83,7 @@ export function createBalancers(options: BalancersOptions): Balancers {
   const groupOf: GroupLookup = (arn) => {
     const known = groups.get(arn);
     if (known !== undefined) return known;
-    const made = readSettings(elb, arn).then((settings) => createTargetGroup(ctx, arn, settings, DEFAULT_ATTRIBUTES));
+    const made = readSettings(elb, arn).then((settings) => new TargetGroup(ctx, arn, settings, DEFAULT_ATTRIBUTES));
     groups.set(arn, made);
     // A group that is not there now may be made later.
     made.catch(() => groups.delete(arn));
@@ -215,7 +93,7 @@ export function createBalancers(options: BalancersOptions): Balancers {
     for (const group of await Promise.all(groups.values())) act(group);
   };
 
-  for (const interceptor of interceptors(groupOf, options.hosts)) options.use(interceptor);
+  for (const interceptor of targetGroupInterceptors(groupOf, options.hosts)) options.use(interceptor);
   options.use({
     service: 'elasticloadbalancing',
     operation: 'ModifyTargetGroup',

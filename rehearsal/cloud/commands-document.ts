@@ -89,7 +89,10 @@ function parse(content: string): Record<string, unknown> {
     return JSON.parse(content) as Record<string, unknown>;
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new DocumentFault('InvalidDocument', `the document is not JSON (${why}); register it with DocumentFormat JSON`);
+    throw new DocumentFault(
+      'InvalidDocument',
+      `the document is not JSON (${why}); register it with DocumentFormat JSON`,
+    );
   }
 }
 
@@ -108,7 +111,10 @@ function stepOf(raw: unknown, values: ReadonlyMap<string, string>): ShellStep {
   }
   const lines = step.inputs?.['runCommand'];
   if (!Array.isArray(lines)) {
-    throw new DocumentFault('InvalidDocument', `step ${step.name ?? '?'}: inputs.runCommand is ${text(lines)}; give a list`);
+    throw new DocumentFault(
+      'InvalidDocument',
+      `step ${step.name ?? '?'}: inputs.runCommand is ${text(lines)}; give a list`,
+    );
   }
   const timeout = Number(substitute(text(step.inputs?.['timeoutSeconds'] ?? DEFAULT_TIMEOUT_SECONDS), values));
   if (!Number.isFinite(timeout) || timeout <= 0) {

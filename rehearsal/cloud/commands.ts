@@ -86,7 +86,10 @@ function targetsOf(params: Readonly<Record<string, unknown>>): string[] | AwsRes
   const targets = (params['Targets'] ?? []) as { Key?: string; Values?: string[] }[];
   const foreign = targets.find(({ Key }) => Key !== 'InstanceIds');
   if (foreign !== undefined) {
-    return jsonError('InvalidTarget', `the rehearsal knows no target "${foreign.Key ?? ''}"; name instances by InstanceIds`);
+    return jsonError(
+      'InvalidTarget',
+      `the rehearsal knows no target "${foreign.Key ?? ''}"; name instances by InstanceIds`,
+    );
   }
   const ids = [...((params['InstanceIds'] ?? []) as string[]), ...targets.flatMap((t) => t.Values ?? [])];
   return ids.length === 0 ? jsonError('InvalidInstanceId', 'no instance named; give InstanceIds') : [...new Set(ids)];
@@ -218,9 +221,7 @@ export function createCommands(options: CommandsOptions): Commands {
   }
 
   function get({ params }: AwsRequest): AwsResponse {
-    const found = invocations.find(
-      (i) => i.commandId === params['CommandId'] && i.instanceId === params['InstanceId'],
-    );
+    const found = invocations.find((i) => i.commandId === params['CommandId'] && i.instanceId === params['InstanceId']);
     if (found !== undefined) return jsonAnswer(invocationAnswer(found));
     return jsonError(
       'InvocationDoesNotExist',

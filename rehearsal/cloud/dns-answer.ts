@@ -48,7 +48,7 @@ const exists = (zone: Zone, name: string): boolean => zone.records.some((r) => i
 /** Records at the name; from the closest wildcard when the name does not exist. */
 function recordsAt(zone: Zone, name: string): readonly RecordSet[] {
   if (exists(zone, name)) return zone.records.filter((r) => r.name === name);
-  for (let parent = name.slice(name.indexOf('.') + 1); isIn(parent, zone.name); ) {
+  for (let parent = name.slice(name.indexOf('.') + 1); isIn(parent, zone.name);) {
     const wildcard = zone.records.filter((r) => r.name === `*.${parent}` || r.name === `\\052.${parent}`);
     if (wildcard.length > 0) return wildcard.map((r) => ({ ...r, name }));
     if (exists(zone, parent) || parent === zone.name) return [];

@@ -3,9 +3,9 @@ import { createSocket, type Socket } from 'node:dgram';
 import { createServer, type Server, type Socket as TcpSocket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { ListHostedZonesCommand, ListResourceRecordSetsCommand, Route53Client } from '@aws-sdk/client-route-53';
-import dnsPacket, { type Answer, type DecodedPacket, type RecordType } from 'dns-packet';
 import type { CloudEvent, Interceptor } from './contract.ts';
-import { answerQuestion, type RecordSet, type Zone } from './dns-answer.ts';
+import type { RecordSet, Zone } from './dns-answer.ts';
+import { decode, reply, udpLimit } from './dns-wire.ts';
 import type { MotoEndpoint } from './ec2-query.ts';
 import { backgroundWork } from './hosts-context.ts';
 import { clientConfig } from './hosts.ts';
@@ -30,8 +30,6 @@ export interface DnsServer {
   /** Can be called twice. */
   stop(): Promise<void>;
 }
-
-const UDP_LIMIT = 512; // RFC 1035 §4.2.1, without EDNS
 
 const normal = (name: string): string => (name.endsWith('.') ? name : `${name}.`).toLowerCase();
 
@@ -68,101 +66,6 @@ async function readZones(route53: Route53Client): Promise<Zone[]> {
     marker = page.IsTruncated === true ? page.NextMarker : undefined;
   } while (marker !== undefined);
   return zones;
-}
-
-/** `"a" "b"` is one record of two strings; a backslash escapes a quote. */
-const txtStrings = (value: string): string[] =>
-  [...value.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((m) => m[1]!.replace(/\\(.)/g, '$1'));
-
-const bare = (name: string): string => name.replace(/\.$/, '');
-
-function dataOf(type: string, value: string): unknown {
-  const fields = value.trim().split(/\s+/);
-  switch (type) {
-    case 'TXT':
-      return txtStrings(value);
-    case 'SRV':
-      return { priority: +fields[0]!, weight: +fields[1]!, port: +fields[2]!, target: bare(fields[3] ?? '') };
-    case 'MX':
-      return { preference: +fields[0]!, exchange: bare(fields[1] ?? '') };
-    case 'SOA': {
-      const [mname, rname, serial, refresh, retry, expire, minimum] = fields;
-      return {
-        mname: bare(mname ?? ''),
-        rname: bare(rname ?? ''),
-        serial: Number(serial),
-        refresh: Number(refresh),
-        retry: Number(retry),
-        expire: Number(expire),
-        minimum: Number(minimum),
-      };
-    }
-    case 'CNAME':
-    case 'NS':
-    case 'PTR':
-      return bare(value);
-    default:
-      return value;
-  }
-}
-
-const SERVED = new Set(['A', 'AAAA', 'TXT', 'SRV', 'MX', 'SOA', 'CNAME', 'NS', 'PTR']);
-
-const wire = (sets: readonly RecordSet[]): Answer[] =>
-  sets
-    .filter((set) => SERVED.has(set.type))
-    .flatMap((set) =>
-      set.values.map(
-        (value) =>
-          ({
-            type: set.type as RecordType,
-            class: 'IN',
-            name: bare(set.name),
-            ttl: set.ttlSeconds,
-            data: dataOf(set.type, value),
-          }) as Answer,
-      ),
-    );
-
-/** RCODE in the low four bits of the flags: RFC 1035 §4.1.1. */
-const RCODES = { NOERROR: 0, NXDOMAIN: 3, REFUSED: 5 } as const;
-
-/** The reply to one packet, or null for one that asks nothing. `limit`: bytes that the way back can carry. */
-function reply(zones: readonly Zone[], query: DecodedPacket, limit: number | null): Buffer | null {
-  const question = query.questions?.[0];
-  if (question === undefined || query.type !== 'query') return null;
-  const answer = answerQuestion(zones, { name: question.name, type: question.type });
-  const recursionDesired = (query.flags ?? 0) & dnsPacket.RECURSION_DESIRED;
-  const flags =
-    (answer.authoritative ? dnsPacket.AUTHORITATIVE_ANSWER : 0) | recursionDesired | RCODES[answer.rcode];
-  const packet = {
-    type: 'response' as const,
-    id: query.id ?? 0,
-    questions: [question],
-  };
-  const full = dnsPacket.encode({
-    ...packet,
-    flags,
-    answers: wire(answer.answers),
-    authorities: wire(answer.authorities),
-  });
-  if (limit === null || full.length <= limit) return full;
-  // The asker comes again over TCP.
-  return dnsPacket.encode({ ...packet, flags: flags | dnsPacket.TRUNCATED_RESPONSE });
-}
-
-function udpLimit(query: DecodedPacket): number {
-  const edns = query.additionals?.find((a) => a.type === 'OPT') as { udpPayloadSize?: number } | undefined;
-  return Math.max(UDP_LIMIT, edns?.udpPayloadSize ?? UDP_LIMIT);
-}
-
-/** Null for bytes that are no DNS message: those are dropped, as every server does. */
-function decode(bytes: Buffer): DecodedPacket | null {
-  try {
-    return dnsPacket.decode(bytes);
-  } catch {
-    return null;
-  }
 }
 
 function serveTcp(socket: TcpSocket, zones: () => readonly Zone[]): void {
@@ -206,11 +109,20 @@ export async function createDns(options: DnsOptions): Promise<DnsServer> {
     options.onEvent({ atMs: Date.now(), kind: 'dns', what });
   }
   let line: Promise<void> = Promise.resolve();
-  /** One after another: an older reading must not overwrite a newer one. */
-  const refresh = (): Promise<void> => {
-    line = line.catch(() => undefined).then(async () => {
-      zones = await readZones(route53);
-    });
+  /** One after another: an older reading must not overwrite a newer one. Shown after the delay, as it was read. */
+  const read = (delayMs: number): Promise<void> => {
+    line = line
+      .catch(() => undefined)
+      .then(async () => {
+        const next = await readZones(route53);
+        if (delayMs === 0) {
+          zones = next;
+          return;
+        }
+        work.inBackground('DNS propagation', async () => {
+          if (await work.wait(delayMs)) zones = next;
+        });
+      });
     return line;
   };
   const sockets = new Set<TcpSocket>();
@@ -234,16 +146,8 @@ export async function createDns(options: DnsOptions): Promise<DnsServer> {
       operation,
       async after(_request, response) {
         if (response.status >= 300) return undefined;
-        const show = async (): Promise<void> => {
-          await refresh();
-          tell(`zones read again after ${operation}`);
-        };
-        if (propagationMs === 0) await show();
-        else {
-          work.inBackground('DNS propagation', async () => {
-            if (await work.wait(propagationMs)) await show();
-          });
-        }
+        await read(propagationMs);
+        tell(`zones read again after ${operation}`);
         return undefined;
       },
     });
@@ -258,5 +162,11 @@ export async function createDns(options: DnsOptions): Promise<DnsServer> {
     ]);
     route53.destroy();
   };
-  return { address: options.address, port, refresh, failures: () => work.failures(), stop: () => (stopping ??= stop()) };
+  return {
+    address: options.address,
+    port,
+    refresh: () => read(0),
+    failures: () => work.failures(),
+    stop: () => (stopping ??= stop()),
+  };
 }

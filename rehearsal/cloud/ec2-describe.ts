@@ -82,7 +82,7 @@ function withoutStateFilters(params: QueryParams): QueryParams {
   const rest = asList(params['Filter']).filter(
     (f) => typeof f === 'object' && !Array.isArray(f) && !STATE_FILTERS.has(asText(f['Name']) ?? ''),
   );
-  const { Filter: _, ...others } = params;
+  const others = Object.fromEntries(Object.entries(params).filter(([name]) => name !== 'Filter'));
   return rest.length === 0 ? others : { ...others, Filter: rest };
 }
 

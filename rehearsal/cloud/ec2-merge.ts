@@ -31,16 +31,17 @@ export interface LaunchPlan {
 }
 
 type Template = ResponseLaunchTemplateData;
-type Partial1 = { NoDevice?: string; size?: string; type?: string; encrypted?: string; snapshot?: string; delete?: string };
+/** What one side says of a device; what it leaves out, the other side decides. */
+type Wish = Partial<Record<'NoDevice' | 'size' | 'type' | 'encrypted' | 'snapshot' | 'delete', string>>;
 
 const words = (value: unknown): string | undefined =>
   typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined;
 
-function defined(entries: Record<string, string | undefined>): Partial1 {
-  return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as Partial1;
+function defined(entries: Record<string, string | undefined>): Wish {
+  return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined));
 }
 
-function templateDevices(template: Template): [string, Partial1][] {
+function templateDevices(template: Template): [string, Wish][] {
   return (template.BlockDeviceMappings ?? []).map((m) => [
     m.DeviceName ?? '',
     defined({
@@ -54,7 +55,7 @@ function templateDevices(template: Template): [string, Partial1][] {
   ]);
 }
 
-function requestDevices(params: QueryParams): [string, Partial1][] {
+function requestDevices(params: QueryParams): [string, Wish][] {
   return asList(params['BlockDeviceMapping']).map((item) => {
     const mapping = asObject(item);
     const ebs = asObject(mapping['Ebs']);
@@ -74,7 +75,7 @@ function requestDevices(params: QueryParams): [string, Partial1][] {
 
 /** The root device goes with its instance; what else was mapped stays unless the mapping says otherwise. */
 export function mergeDevices(template: Template, params: QueryParams, rootDevice: string): DeviceMapping[] {
-  const merged = new Map<string, Partial1>([[rootDevice, {}]]);
+  const merged = new Map<string, Wish>([[rootDevice, {}]]);
   for (const [device, wanted] of [...templateDevices(template), ...requestDevices(params)]) {
     merged.set(device, { ...merged.get(device), ...wanted });
   }

@@ -88,7 +88,10 @@ export function filtersOf(params: QueryParams): { readonly name: string; readonl
 /** EC2's filter values know `*` and `?`. Source: EC2 API reference, DescribeInstances, Filters. */
 export function matchesFilter(values: readonly string[], actual: string): boolean {
   return values.some((value) => {
-    const pattern = value.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.');
+    const pattern = value
+      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.');
     return new RegExp(`^${pattern}$`, 's').test(actual);
   });
 }

@@ -31,7 +31,8 @@ export const find = (nodes: XmlNode[], tag: string): XmlNode | undefined => node
 /** The root element (the XML declaration comes first and is not it). */
 export function rootOf(nodes: XmlNode[]): XmlNode {
   const root = nodes.find((node) => !tagOf(node)?.startsWith('?') && tagOf(node) !== '#text');
-  if (root === undefined) throw new Error(`an XML answer without a root element: ${JSON.stringify(nodes).slice(0, 200)}`);
+  if (root === undefined)
+    throw new Error(`an XML answer without a root element: ${JSON.stringify(nodes).slice(0, 200)}`);
   return root;
 }
 

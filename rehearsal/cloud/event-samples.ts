@@ -24,7 +24,7 @@ export const instanceStateChange = (at: Place, instanceId: string, state: string
 });
 
 /** Two minutes ahead of the interruption; the ARN has no account here, as in AWS's own sample. */
-export const spotInterruption = (at: Place, zone: string, instanceId: string): BusEvent => ({
+export const spotInterruption = (zone: string, instanceId: string): BusEvent => ({
   source: 'aws.ec2',
   detailType: 'EC2 Spot Instance Interruption Warning',
   resources: [`arn:aws:ec2:${zone}:instance/${instanceId}`],

@@ -163,7 +163,9 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
       const columns = head.replace('# ', '').split(',');
       const [proxy, server, current] = ['pxname', 'svname', 'scur'].map((name) => columns.indexOf(name));
       const rows = lines.map((line) => line.split(',')).filter((row) => row[proxy!] === BACKEND);
-      return new Map(rows.filter((row) => row[server!] !== 'BACKEND').map((row) => [row[server!]!, Number(row[current!])]));
+      return new Map(
+        rows.filter((row) => row[server!] !== 'BACKEND').map((row) => [row[server!]!, Number(row[current!])]),
+      );
     },
     async stop() {
       if (ended(child)) return;

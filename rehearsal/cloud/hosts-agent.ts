@@ -109,7 +109,7 @@ export async function runAgent(
     });
     return;
   }
-  for (let told = false; machine.generation === generation && machine.up; ) {
+  for (let told = false; machine.generation === generation && machine.up;) {
     const refusal = await register(options, machine, roleArn);
     if (refusal === null) return;
     if (!told) ctx.emit('instance', `the SSM agent of ${machine.id} was refused: ${refusal}`, { roleArn });

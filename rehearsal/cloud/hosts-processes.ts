@@ -36,7 +36,12 @@ async function describe(pid: number): Promise<HostProcess | null> {
   const close = stat.lastIndexOf(')');
   const [state, parentPid] = stat.slice(close + 2).split(' ');
   if (state === 'Z' || state === 'X') return null;
-  return { pid, parentPid: Number(parentPid), name: stat.slice(open + 1, close), hostDir: entry.slice(HOST_VARIABLE.length) };
+  return {
+    pid,
+    parentPid: Number(parentPid),
+    name: stat.slice(open + 1, close),
+    hostDir: entry.slice(HOST_VARIABLE.length),
+  };
 }
 
 /** Every living process of any of these hosts. The caller itself is never among them. */
@@ -96,7 +101,7 @@ export async function awaitStopped(pids: readonly number[]): Promise<void> {
 /** The chosen processes and all that they have started. */
 export function withDescendants(all: readonly HostProcess[], chosen: readonly HostProcess[]): HostProcess[] {
   const result = new Map(chosen.map((p) => [p.pid, p]));
-  for (let grew = true; grew; ) {
+  for (let grew = true; grew;) {
     grew = false;
     for (const p of all) {
       if (!result.has(p.pid) && result.has(p.parentPid)) {

@@ -59,6 +59,7 @@ async function makeGroup(attributes: Record<string, string> = {}, withBalancer =
       TargetType: 'instance',
       HealthCheckProtocol: 'TCP',
       HealthCheckIntervalSeconds: 5,
+      HealthCheckTimeoutSeconds: 2,
       HealthyThresholdCount: 2,
       UnhealthyThresholdCount: 2,
     }),
@@ -73,7 +74,12 @@ async function makeGroup(attributes: Record<string, string> = {}, withBalancer =
     );
   }
   if (!withBalancer) return { arn, balancer: undefined as unknown as Balancer };
-  const balancer = await balancers.createBalancer({ name, address: BALANCER_ADDRESS, port: ports, targetGroupArn: arn });
+  const balancer = await balancers.createBalancer({
+    name,
+    address: BALANCER_ADDRESS,
+    port: ports,
+    targetGroupArn: arn,
+  });
   return { arn, balancer };
 }
 
@@ -281,7 +287,7 @@ describe('deregistration', () => {
   });
 });
 
-describe('health', () => {
+describe.concurrent('health', () => {
   it('is lost after two failed checks, which ends connections; then traffic goes to the healthy only', async () => {
     const [a, b] = await databases(2);
     const group = await makeGroup();
@@ -302,7 +308,11 @@ describe('health', () => {
     const other = await makeGroup();
     await allHealthy(other, witness!);
     await fleet.hosts.crash(witness!);
-    await until('the witness is unhealthy', async () => (await health(other))[witness!]?.startsWith('unhealthy'), 15_000);
+    await until(
+      'the witness is unhealthy',
+      async () => (await health(other))[witness!]?.startsWith('unhealthy'),
+      15_000,
+    );
     expect(await health(group)).toEqual({ [a!]: 'healthy' });
     expect(cloud.events.length).toBeGreaterThan(checks);
     await fleet.hosts.thaw(a!);

@@ -83,7 +83,9 @@ afterAll(async () => {
 
 describe('a command', () => {
   it('runs the script in the environment of its host and answers its output', async () => {
-    const name = await register(document(['. "$REJOIN_NODE_ENV"', 'echo "on $REJOIN_INSTANCE_ID in $PWD"', 'echo oh >&2']));
+    const name = await register(
+      document(['. "$REJOIN_NODE_ENV"', 'echo "on $REJOIN_INSTANCE_ID in $PWD"', 'echo oh >&2']),
+    );
     const result = await ended(await send(name));
     const { hostDir } = fleet.hosts.get(host)!;
     expect(result).toMatchObject({
@@ -111,7 +113,11 @@ describe('a command', () => {
 
   it('stops at the first step that fails', async () => {
     const two = document(['echo one', 'exit 7']);
-    two.mainSteps.push({ action: 'aws:runShellScript', name: 'second', inputs: { runCommand: ['echo two'], timeoutSeconds: '5' } });
+    two.mainSteps.push({
+      action: 'aws:runShellScript',
+      name: 'second',
+      inputs: { runCommand: ['echo two'], timeoutSeconds: '5' },
+    });
     const result = await ended(await send(await register(two)));
     expect(result).toMatchObject({ Status: 'Failed', ResponseCode: 7, StandardOutputContent: 'one\n' });
   });
@@ -195,7 +201,11 @@ describe('parameters', () => {
   it('are put in for numbers, lists and time-outs as well', () => {
     const content = document(
       ['echo {{ Count }} {{ Names }} {{ global:REGION }}'],
-      { Count: { type: 'Integer', default: 3 }, Names: { type: 'StringList' }, Limit: { type: 'String', default: '60' } },
+      {
+        Count: { type: 'Integer', default: 3 },
+        Names: { type: 'StringList' },
+        Limit: { type: 'String', default: '60' },
+      },
       '{{ Limit }}',
     );
     const prepared = prepareDocument(JSON.stringify(content), { Names: ['a', 'b'] });

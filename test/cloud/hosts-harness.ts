@@ -41,7 +41,7 @@ export async function until<T>(
   const end = Date.now() + deadlineMs;
   for (;;) {
     const value = await condition();
-    if (value !== undefined && value !== null && value !== false) return value as NonNullable<T>;
+    if (value !== undefined && value !== null && value !== false) return value;
     if (Date.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
@@ -63,6 +63,9 @@ export interface MiniCloud {
   stop(): Promise<void>;
 }
 
+/** Headers that belong to one connection. */
+const OURS = new Set(['host', 'content-length', 'connection']);
+
 async function answer(
   request: AwsRequest,
   interceptors: readonly Interceptor[],
@@ -75,7 +78,7 @@ async function answer(
     const early = await interceptor.before?.(request);
     if (early !== undefined) return early;
   }
-  const { host: _, 'content-length': __, connection: ___, ...headers } = request.headers as Record<string, string>;
+  const headers = Object.entries(request.headers as Record<string, string>).filter(([name]) => !OURS.has(name));
   const forwarded = await fetch(`${moto()!.endpoint}${request.url}`, {
     method: request.method,
     headers,
@@ -174,7 +177,12 @@ export async function toyHost(facts: HostFacts, extra: Record<string, string> = 
     ...extra,
   };
   const envFile = join(facts.hostDir, 'node.env');
-  await writeFile(envFile, Object.entries(env).map(([k, v]) => `${k}='${v}'\n`).join(''));
+  await writeFile(
+    envFile,
+    Object.entries(env)
+      .map(([k, v]) => `${k}='${v}'\n`)
+      .join(''),
+  );
   return { env, envFile };
 }
 
@@ -245,7 +253,13 @@ export async function startFleet(
           { DeviceName: '/dev/sdg', Ebs: { VolumeSize: 5, VolumeType: 'gp3', DeleteOnTermination: true } },
         ],
         TagSpecifications: [
-          { ResourceType: 'instance', Tags: [{ Key: 'team', Value: 'db' }, { Key: 'rejoin:cluster', Value: 'template' }] },
+          {
+            ResourceType: 'instance',
+            Tags: [
+              { Key: 'team', Value: 'db' },
+              { Key: 'rejoin:cluster', Value: 'template' },
+            ],
+          },
           { ResourceType: 'volume', Tags: [{ Key: 'team', Value: 'db' }] },
         ],
       },

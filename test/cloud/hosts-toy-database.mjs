@@ -16,8 +16,11 @@ const server = createServer((socket) => {
 });
 server.listen(Number(port), address);
 process.on('SIGTERM', () => {
-  setTimeout(() => {
-    writeFileSync(join(data, 'clean-shutdown'), 'yes\n');
-    process.exit(0);
-  }, Number(stopMs ?? 0));
+  setTimeout(
+    () => {
+      writeFileSync(join(data, 'clean-shutdown'), 'yes\n');
+      process.exit(0);
+    },
+    Number(stopMs ?? 0),
+  );
 });

@@ -33,16 +33,20 @@ beforeAll(async () => {
           }
         : undefined,
   });
-  fleet = await startFleet(cloud, { octet: 209, third: 16 }, {
-    agent: {
-      endpoint: cloud.config.endpoint,
-      region: cloud.config.region,
-      credentialsFor: (roleArn, session) => {
-        asked.push(`${roleArn} ${session}`);
-        return { accessKeyId: 'ASIAHOSTROLE00000000', secretAccessKey: 's', sessionToken: 't' };
+  fleet = await startFleet(
+    cloud,
+    { octet: 209, third: 16 },
+    {
+      agent: {
+        endpoint: cloud.config.endpoint,
+        region: cloud.config.region,
+        credentialsFor: (roleArn, session) => {
+          asked.push(`${roleArn} ${session}`);
+          return { accessKeyId: 'ASIAHOSTROLE00000000', secretAccessKey: 's', sessionToken: 't' };
+        },
       },
     },
-  });
+  );
 });
 
 afterAll(async () => {

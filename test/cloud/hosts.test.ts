@@ -14,7 +14,16 @@ import {
 } from '@aws-sdk/client-ec2';
 import { DescribeInstanceInformationCommand, SSMClient } from '@aws-sdk/client-ssm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { listens, PORT, startFleet, startMiniCloud, toyHost, until, type Fleet, type MiniCloud } from './hosts-harness.ts';
+import {
+  listens,
+  PORT,
+  startFleet,
+  startMiniCloud,
+  toyHost,
+  until,
+  type Fleet,
+  type MiniCloud,
+} from './hosts-harness.ts';
 
 let cloud: MiniCloud;
 let fleet: Fleet;
@@ -22,9 +31,13 @@ const stopDelays = new Map<string, string>();
 
 beforeAll(async () => {
   cloud = await startMiniCloud();
-  fleet = await startFleet(cloud, { octet: 208, third: 16 }, {
-    prepareHost: (facts) => toyHost(facts, { TOY_STOP_MS: stopDelays.get('next') ?? '0' }),
-  });
+  fleet = await startFleet(
+    cloud,
+    { octet: 208, third: 16 },
+    {
+      prepareHost: (facts) => toyHost(facts, { TOY_STOP_MS: stopDelays.get('next') ?? '0' }),
+    },
+  );
 });
 
 afterAll(async () => {
@@ -76,7 +89,11 @@ describe('a launch', () => {
     const id = launched.Instances![0]!.InstanceId!;
     const instance = await fleet.describe(id);
     const tags = Object.fromEntries(instance.Tags!.map((t) => [t.Key, t.Value]));
-    expect(tags).toMatchObject({ team: 'db', 'rejoin:cluster': 'orders', 'aws:ec2launchtemplate:id': fleet.launchTemplateId });
+    expect(tags).toMatchObject({
+      team: 'db',
+      'rejoin:cluster': 'orders',
+      'aws:ec2launchtemplate:id': fleet.launchTemplateId,
+    });
     expect(instance.Placement!.AvailabilityZone).toBe('eu-west-1b');
     expect(instance.PrivateIpAddress).toMatch(/^127\.208\.32\.\d+$/);
     expect(Number(instance.PrivateIpAddress!.split('.')[3])).toBeGreaterThan(3);

@@ -69,6 +69,7 @@ const need = <T>(value: T | undefined, what: string): T => {
 
 async function inside(moto: Moto): Promise<World> {
   const c = clientsOf(moto);
+  oneAtATime(c.dynamodb);
   const clock = new FakeClock(Date.now());
   const network = await makeNetwork(c.ec2);
   await makeTable(c.dynamodb);
@@ -107,6 +108,22 @@ async function inside(moto: Moto): Promise<World> {
       }),
     stop: () => moto.stop(),
   };
+}
+
+/**
+ * DynamoDB isolates writes from each other; moto does not (a refused transaction rolls the whole table back, and with it
+ * what others wrote meanwhile). So that racing callers meet the conditions and not that, calls go one after the other.
+ */
+function oneAtATime(client: DynamoDBClient): void {
+  let last: Promise<unknown> = Promise.resolve();
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const mine = last.then(() => next(args));
+      last = mine.catch(() => undefined);
+      return mine;
+    },
+    { step: 'initialize', name: 'oneAtATime' },
+  );
 }
 
 interface Network {

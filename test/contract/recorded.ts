@@ -3,6 +3,7 @@
  * left unprocessed). The SDK's own parsing, retries and error classes are at work.
  */
 import { createServer } from 'node:http';
+import { afterEach } from 'vitest';
 import type { Moto } from './moto.ts';
 
 export interface Answer {
@@ -58,3 +59,23 @@ export async function startRecorded(answers: readonly [Answer, ...Answer[]], max
       }),
   };
 }
+
+/** For a test file: starts a server when asked, and stops it after each test. */
+export function useRecorded(): typeof startRecorded {
+  let server: Recorded | undefined;
+  afterEach(async () => {
+    await server?.stop();
+    server = undefined;
+  });
+  return async (answers, maxAttempts) => {
+    server = await startRecorded(answers, maxAttempts);
+    return server;
+  };
+}
+
+/** An error as AWS's JSON protocols give it. */
+export const jsonError = (type: string, message = 'm', status = 400): Answer => ({
+  status,
+  body: { __type: `com.amazonaws#${type}`, message },
+  headers: { 'x-amzn-errortype': type },
+});

@@ -68,8 +68,8 @@ export class FakeAws {
   /** Runs after the effect: a throw means that AWS did it and the caller does not know. */
   after: Hook | null = null;
 
-  /** Cluster name to the JSON text of its parameter. */
-  readonly specs = new Map<string, string>();
+  /** Cluster name to what its parameter holds: a text as it is, any other value as JSON. */
+  readonly specs = new Map<string, unknown>();
   readonly subnets = new Map<string, string>();
   readonly instances = new Map<string, Instance>();
   readonly passages = new Map<string, Passage>();
@@ -153,7 +153,7 @@ export class FakeAws {
 
   /** Declares a cluster and everything that its specification names: subnets, target groups, zones, the secret. */
   addCluster(spec: ClusterSpec, credentials: DbCredentials = { user: 'rejoin', password: 'fake' }): void {
-    this.specs.set(spec.name, JSON.stringify(spec));
+    this.specs.set(spec.name, spec);
     this.secrets.set(spec.credentialsSecretArn, credentials);
     for (const subnet of spec.subnets) this.subnets.set(subnet.id, subnet.zone);
     for (const endpoint of spec.endpoints) {

@@ -50,6 +50,9 @@ export class FakeHostCommands implements HostCommands {
   }
 }
 
+const held = (cluster: string, value: unknown): SpecResult =>
+  specFromParameter(cluster, typeof value === 'string' ? value : JSON.stringify(value));
+
 export class FakeSpecs implements Specs {
   readonly #aws: FakeAws;
   constructor(aws: FakeAws) {
@@ -58,13 +61,13 @@ export class FakeSpecs implements Specs {
 
   get(cluster: string): Promise<SpecResult | null> {
     return this.#aws.call('Specs.get', [cluster], () =>
-      this.#aws.specs.has(cluster) ? specFromParameter(cluster, this.#aws.specs.get(cluster) ?? '') : null,
+      this.#aws.specs.has(cluster) ? held(cluster, this.#aws.specs.get(cluster)) : null,
     );
   }
 
   list() {
     return this.#aws.call('Specs.list', [], () =>
-      [...this.#aws.specs].map(([cluster, text]) => ({ cluster, result: specFromParameter(cluster, text) })),
+      [...this.#aws.specs].map(([cluster, value]) => ({ cluster, result: held(cluster, value) })),
     );
   }
 }

@@ -6,6 +6,8 @@ import {
   hasMore,
   isEof,
   loginPacket,
+  MAX_PACKET_BYTES,
+  ProtocolError,
   queryPacket,
   readGreeting,
   readRow,
@@ -98,6 +100,8 @@ export class Connection {
     for (;;) {
       if (this.#bytes.length >= 4) {
         const length = this.#bytes.readUIntLE(0, 3);
+        if (length > MAX_PACKET_BYTES)
+          throw new ProtocolError(`a packet of ${length} bytes; expected ${MAX_PACKET_BYTES} at most`);
         if (this.#bytes.length >= 4 + length) {
           this.#sequence = this.#bytes.readUInt8(3) + 1;
           const packet = this.#bytes.subarray(4, 4 + length);

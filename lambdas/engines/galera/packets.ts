@@ -23,7 +23,8 @@ const CAPABILITIES = {
   PLUGIN_AUTH: 0x80000,
 };
 const UTF8MB4 = 45;
-const MAX_PACKET_BYTES = 1 << 20;
+/** Far above what a status is; more is no MariaDB that answers a probe. */
+export const MAX_PACKET_BYTES = 1 << 20;
 const NATIVE_PASSWORD = 'mysql_native_password';
 
 /** The server said no: its error number and sentence. Numbers: https://mariadb.com/kb/en/mariadb-error-codes/ */

@@ -44,7 +44,7 @@ function classify(error: unknown, connected: boolean, where: string): Exclude<Fi
     const code = errorCode(error.cause);
     if (code === 'ECONNREFUSED') return { kind: 'refused', detail: `${where} refuses connections: no process listens` };
     // Accepted by the kernel, then reset: the process ended in this moment. The next attempt sees what is left.
-    if (connected) return null;
+    if (connected || code === 'ECONNRESET') return null;
     return { kind: 'unreachable', detail: `${where} cannot be reached: ${code ?? error.message}` };
   }
   return {
@@ -118,7 +118,10 @@ class OneProbe {
       socket = this.#settings.connect(host, port);
     } catch (error) {
       // Node refuses a port or host that cannot be before it tries.
-      this.#finish({ kind: 'unreachable', detail: `${this.#where} is no address to connect to: ${String(error)}` }, null);
+      this.#finish(
+        { kind: 'unreachable', detail: `${this.#where} is no address to connect to: ${String(error)}` },
+        null,
+      );
       return;
     }
     socket.once('connect', () => (this.#connected = true));

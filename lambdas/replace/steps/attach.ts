@@ -11,7 +11,7 @@ import type { ReplaceState } from '../state.ts';
 import { joinerOf } from './await-running.ts';
 
 /** EC2 refuses to detach what is being detached: asked again only now and then. */
-const ACT_EVERY = 10;
+const DETACH_EVERY = 10;
 
 /**
  * Without a volume there is nothing to do. When the volume has gone, the joiner (launched without a data disk) is given
@@ -35,7 +35,7 @@ export const attach: Step<ReplaceState> = async (state, context) => {
   if (context.waitedMs > DEADLINES.attachMs) {
     return launchAgain(state, context, joiner, `${volume} could not be attached within ${DEADLINES.attachMs / 1000} s`);
   }
-  if (context.asked % ACT_EVERY === 0) await move(state, context, spec, { volume, joiner, kind: use.kind });
+  await move(state, context, spec, { volume, joiner, kind: use.kind });
   return { ready: false, path: 'on' };
 };
 
@@ -46,6 +46,7 @@ async function move(
   act: { readonly volume: string; readonly joiner: string; readonly kind: 'attach' | 'detach' | 'wait' },
 ): Promise<void> {
   if (act.kind === 'detach') {
+    if (context.asked % DETACH_EVERY !== 0) return;
     await mayDestroy(context, `detach ${act.volume} from ${state.node ?? 'the lost node'}`);
     await record(context, `detach-${act.volume}`, `detaches ${act.volume} from ${state.node ?? ''}`, 'the node is fenced, its data goes to the joiner');
     await context.ports.volumes.detach(act.volume);

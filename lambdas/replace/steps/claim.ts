@@ -27,7 +27,7 @@ export const claim: Step<ReplaceState> = async (state, context) => {
   if (idle !== null) return { path: 'finished', outcome: `nothing to do: ${idle}` };
   const zone = node?.zone ?? null;
   const kept = node === null ? null : dataVolumeOf(node, spec.dataDevice);
-  const volume = state.node === null ? null : (kept ?? (await findOrphan(context, spec, zone)));
+  const volume = state.node === null ? null : (kept ?? (await findOrphan(context, zone)));
   const path = { rejoin: 'rejoin', replace: 'fence', add: 'launch' } as const;
   // `lost.volume` is what is known to be the node's own; a volume found by elimination may be used, never deleted.
   return { path: path[state.mode], lost: { zone, volume: kept }, volume };
@@ -67,6 +67,6 @@ export async function serves(context: StepContext, spec: ClusterSpec, node: Inst
   return (await probeAll(context, spec, [node])).some(isServing);
 }
 
-async function findOrphan({ ports, cluster }: StepContext, _spec: ClusterSpec, zone: string | null): Promise<string | null> {
+async function findOrphan({ ports, cluster }: StepContext, zone: string | null): Promise<string | null> {
   return orphanedVolume(await ports.volumes.ofCluster(cluster), cluster, zone);
 }

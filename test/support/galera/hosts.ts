@@ -31,7 +31,11 @@ export interface Host {
   readonly logFile: string;
   readonly env: Readonly<Record<string, string>>;
   /** Runs a script from the checkout; parameters as the SSM documents pass them (REJOIN_PARAM_…). */
-  script(name: Script, parameters?: Readonly<Record<string, string>>, env?: Readonly<Record<string, string>>): Promise<ScriptResult>;
+  script(
+    name: Script,
+    parameters?: Readonly<Record<string, string>>,
+    env?: Readonly<Record<string, string>>,
+  ): Promise<ScriptResult>;
   /** Through the local socket, as root. Rows, tab-separated. Throws when the server does not answer within 10 s. */
   sql(statement: string): Promise<string>;
   /** Pid of the database. Throws when it does not run. */
@@ -68,7 +72,7 @@ export async function runCommand(
 
 /** Waits until `probe` answers something else than undefined. Throws what it was waiting for after `seconds`. */
 export async function eventually<T>(what: string, seconds: number, probe: () => Promise<T | undefined>): Promise<T> {
-  for (const deadline = Date.now() + seconds * 1000; ; ) {
+  for (const deadline = Date.now() + seconds * 1000; ;) {
     const found = await probe();
     if (found !== undefined) return found;
     if (Date.now() > deadline) throw new Error(`waited ${seconds} s in vain for: ${what}`);
@@ -117,7 +121,12 @@ async function makeHost(root: string, n: number, address: string, cluster: strin
  * Makes hosts at 127.`octet`.0.1 and up, none of them started. `filled`: with a copy of the template data (all at one
  * position), which is what one wants but for a full state transfer.
  */
-export async function makeHosts(options: { octet: number; third?: number; count: number; filled?: boolean }): Promise<HostSet> {
+export async function makeHosts(options: {
+  octet: number;
+  third?: number;
+  count: number;
+  filled?: boolean;
+}): Promise<HostSet> {
   const root = await mkdtemp(join(tmpdir(), 'rejoin-hosts-'));
   await chmod(root, 0o755);
   const hosts: Host[] = [];

@@ -1,0 +1,85 @@
+/** Claim, ask every node for its position, choose. */
+import { RecoveryError } from '../../model/recovery.ts';
+import type { Instance } from '../../model/view.ts';
+import { takeClaim } from '../../recovery/claim.ts';
+import { tail } from '../../recovery/command.ts';
+import { holdClaim } from '../../recovery/guard.ts';
+import { isMember, probeAll } from '../../recovery/nodes.ts';
+import { loadSpec, record } from '../../recovery/step.ts';
+import type { Step, StepContext } from '../../recovery/step.ts';
+import { DEADLINES, MINUTES } from '../../recovery/wait.ts';
+import { chooseNode } from '../choose-node.ts';
+import { parsePosition } from '../state.ts';
+import type { BootstrapState, Position } from '../state.ts';
+
+/** A host without an agent, or whose script fails: how long it may take to come to itself. */
+const SILENT_MS = 3 * MINUTES;
+
+/** Instances that may hold data: a terminated one's is gone. */
+const mayHoldData = (i: Instance): boolean => i.state !== 'terminated' && i.state !== 'shutting-down';
+
+/** @throws RecoveryError ClaimLost, BrakeEngaged. */
+export const claim: Step<BootstrapState> = async (state, context) => {
+  await takeClaim(state, 'bootstrap', context);
+  return {};
+};
+
+/**
+ * Asks every node at once. Who has not answered by the deadline is left to Choose, which refuses unless a person gave
+ * the node up.
+ */
+export const positions: Step<BootstrapState> = async (state, context) => {
+  const { ports, cluster } = context;
+  await holdClaim(context);
+  const asking = { ...state.asking };
+  const found: Position[] = [...state.positions];
+  const nodes = (await ports.instances.ofCluster(cluster)).filter((i) => mayHoldData(i) && !state.giveUp.includes(i.id));
+  const open = nodes.map((i) => i.id).filter((id) => !found.some((p) => p.node === id));
+  const online = await ports.hosts.online(open);
+  for (const node of open) {
+    const commandId = asking[node];
+    if (commandId === undefined) {
+      if (online.includes(node)) asking[node] = await ports.hosts.start(node, 'galera-position', {});
+      continue;
+    }
+    const said = await ports.hosts.state(node, commandId);
+    if (said.kind === 'running') continue;
+    delete asking[node];
+    if (said.kind === 'succeeded') found.push(parsePosition(node, said.output));
+    else {
+      await record(context, `position-failed-${node}`, `${node} could not tell its position`, `exit code ${said.exitCode}: ${tail(said.error || said.output)}`);
+    }
+  }
+  const missing = open.filter((id) => !found.some((p) => p.node === id));
+  const patience = missing.some((id) => asking[id] !== undefined) ? DEADLINES.positionMs : SILENT_MS;
+  return { ready: missing.length === 0 || context.waitedMs > patience, asking, positions: found };
+};
+
+/** @throws RecoveryError PrimaryComponentExists, NodeDidNotAnswer, PositionsDisagree, BootstrapFailed. */
+export const choose: Step<BootstrapState> = async (state, context) => {
+  const spec = await loadSpec(context);
+  const all = (await context.ports.instances.ofCluster(spec.name)).filter(mayHoldData);
+  const { writer } = (await context.ports.ledger.read(spec.name)).cluster;
+  const missing = spec.nodes - new Set([...all.map((i) => i.id), ...state.giveUp]).size;
+  const nodes = [...all.map((i) => i.id), ...Array.from({ length: Math.max(0, missing) }, (_, i) => `missing node ${i + 1}`)];
+  const choice = chooseNode({
+    nodes,
+    positions: state.positions,
+    giveUp: state.giveUp,
+    primary: [...new Set([...(await inPrimary(context, all)), ...state.positions.filter((p) => p.component === 'Primary').map((p) => p.node)])],
+    writer,
+  });
+  if (choice.kind === 'refused') throw new RecoveryError(choice.error, choice.why);
+  const { position, remaining, why } = choice;
+  await record(context, 'chosen', `chooses ${position.node} at ${position.stateUuid}:${position.seqno}`, `it is ${why}`);
+  if (state.giveUp.length > 0) {
+    await record(context, 'given-up', `goes on without ${state.giveUp.join(', ')}`, `accepted in the execution's input: ${state.reason}`);
+  }
+  return { chosen: position, remaining: [...remaining] };
+};
+
+/** Nodes that say, asked now, that they are in a primary component. */
+export async function inPrimary(context: StepContext, instances: readonly Instance[]): Promise<readonly string[]> {
+  const nodes = await probeAll(context, await loadSpec(context), instances);
+  return nodes.filter(isMember).map((n) => n.instance.id);
+}

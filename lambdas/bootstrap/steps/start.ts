@@ -1,0 +1,53 @@
+/** Starts the new primary component on the chosen node and waits until it serves. */
+import { serves } from '../../model/galera.ts';
+import { RecoveryError } from '../../model/recovery.ts';
+import { advance, mustSucceed } from '../../recovery/command.ts';
+import { mayDestroy } from '../../recovery/guard.ts';
+import { describe, inWords, probeAll, statusOf } from '../../recovery/nodes.ts';
+import { askForReconcile } from '../../recovery/route.ts';
+import { loadSpec, record } from '../../recovery/step.ts';
+import type { Step } from '../../recovery/step.ts';
+import { DEADLINES, failAfter } from '../../recovery/wait.ts';
+import type { BootstrapState, Position } from '../state.ts';
+import { inPrimary } from './begin.ts';
+
+/** @throws RecoveryError ClaimLost, BrakeEngaged, PrimaryComponentExists, BootstrapFailed. */
+export const bootstrap: Step<BootstrapState> = async (state, context) => {
+  const { node, stateUuid, seqno } = chosenOf(state);
+  const script = { instance: node, document: 'galera-bootstrap' };
+  const progress = await advance(state, context, async () => {
+    const all = await context.ports.instances.ofCluster(context.cluster);
+    // The chosen node itself may have been started by a try that was killed before it could say so.
+    const others = (await inPrimary(context, all)).filter((id) => id !== node);
+    if (others.length > 0) {
+      throw new RecoveryError('PrimaryComponentExists', `${others.join(', ')} is in a primary component now: ${node} is not bootstrapped; join it instead`);
+    }
+    await mayDestroy(context, `start a new primary component on ${node}`);
+    await record(context, `bootstrap-${node}`, `starts a new primary component on ${node}`, `it holds ${stateUuid}:${seqno}, the newest position of all`);
+    return { ...script, parameters: { StateUuid: stateUuid, Seqno: String(seqno) } };
+  });
+  const output = mustSucceed(progress, context, script, 'BootstrapFailed', DEADLINES.bootstrapMs);
+  if (output !== null) return { ready: true };
+  return { ready: false, command: progress.kind === 'running' ? progress.command : null };
+};
+
+/** Traffic comes back with the first node: reconcile is asked at once. @throws RecoveryError BootstrapFailed. */
+export const awaitPrimary: Step<BootstrapState> = async (state, context) => {
+  const { node } = chosenOf(state);
+  const instance = await describe(context, node);
+  const [found] = await probeAll(context, await loadSpec(context), instance === null ? [] : [instance]);
+  const status = found === undefined ? null : statusOf(found);
+  if (status !== null && serves(status)) {
+    await record(context, `primary-${node}`, `${node} is a primary component of its own`, `${status.state} at ${status.seqno}`);
+    await askForReconcile(context, 'primary');
+    return { ready: true };
+  }
+  const seen = found === undefined ? `EC2 does not know ${node}` : inWords(found);
+  failAfter(context.waitedMs, DEADLINES.bootstrapMs, 'BootstrapFailed', () => `${seen}; expected Synced, Primary`);
+  return { ready: false };
+};
+
+export function chosenOf(state: BootstrapState): Position {
+  if (state.chosen !== null) return state.chosen;
+  throw new RecoveryError('BootstrapFailed', 'the state names no chosen node, expected what Choose answered');
+}

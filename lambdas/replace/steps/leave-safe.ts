@@ -1,0 +1,43 @@
+/** Before giving up: takes back what was launched and never became a member. */
+import { mayDestroy } from '../../recovery/guard.ts';
+import { isMember, isOurs, probeAll } from '../../recovery/nodes.ts';
+import { loadSpec, record } from '../../recovery/step.ts';
+import type { Step, StepContext } from '../../recovery/step.ts';
+import type { Instance } from '../../model/view.ts';
+import type { ClusterSpec } from '../../model/spec.ts';
+import type { ReplaceState } from '../state.ts';
+import { adoptable } from './launch.ts';
+
+/**
+ * The state that Catch handed over is the one before the failed step, so the instances are found by their tags and the
+ * claim. Only what this incident launched is touched; a member, or one that may be catching up as one, stays.
+ * @throws RecoveryError ClaimLost, BrakeEngaged: then everything stays as it is, and Escalate says so.
+ */
+export const leaveSafe: Step<ReplaceState> = async (state, context) => {
+  const { ports, cluster } = context;
+  const { claim } = (await ports.ledger.read(cluster)).cluster;
+  if (claim?.execution !== context.execution) return { command: null };
+  const launched = (await ports.instances.ofCluster(cluster)).filter(
+    (i) => i.id !== state.node && isOurs(i, cluster) && adoptable(i, context.incident, state.node),
+  );
+  if (launched.length === 0) return { command: null };
+  const spec = await loadSpec(context);
+  for (const node of await probeAll(context, spec, launched)) {
+    if (isMember(node) || state.progress === 'Synced, Primary') {
+      await record(context, `kept-${node.instance.id}`, `leaves ${node.instance.id} running`, 'it is a member of the cluster');
+    } else await takeBack(state, context, spec, node.instance);
+  }
+  return { command: null };
+};
+
+/** A volume attached after the launch outlives the instance (EC2's default), unless somebody has changed that. */
+async function takeBack(state: ReplaceState, context: StepContext, spec: ClusterSpec, instance: Instance): Promise<void> {
+  const surviving = instance.volumes.find((v) => v.volumeId === state.volume && v.device === spec.dataDevice);
+  await mayDestroy(context, `terminate ${instance.id}`);
+  if (surviving?.deleteOnTermination === true) {
+    await record(context, `saved-${surviving.volumeId}`, `detaches ${surviving.volumeId} from ${instance.id}`, "the lost node's data is kept for the next try");
+    await context.ports.volumes.detach(surviving.volumeId);
+  }
+  await record(context, `took-back-${instance.id}`, `terminates ${instance.id}`, 'it was launched for this incident and never became a member');
+  await context.ports.instances.terminate(instance.id);
+}

@@ -1,0 +1,60 @@
+/** Removes what the lost node left behind, once its replacement serves. What is in doubt stays, and is on the record. */
+import type { Instance } from '../../model/view.ts';
+import { CLUSTER_TAG } from '../../model/spec.ts';
+import { mayDestroy, mustBeOurs, othersServe } from '../../recovery/guard.ts';
+import { describe } from '../../recovery/nodes.ts';
+import { loadSpec, record } from '../../recovery/step.ts';
+import type { Step, StepContext } from '../../recovery/step.ts';
+import { DEADLINES } from '../../recovery/wait.ts';
+import type { ReplaceState } from '../state.ts';
+import { joinerOf } from './await-running.ts';
+import { serves } from './claim.ts';
+
+/** @throws RecoveryError ClaimLost, BrakeEngaged, QuorumAtRisk: the definition reports what was left. */
+export const retire: Step<ReplaceState> = async (state, context) => {
+  const { node } = state;
+  const joiner = joinerOf(state);
+  if (node === null || node === joiner) return { ready: true };
+  const instance = await describe(context, node);
+  if (instance?.state === 'stopped') await terminate(state, context, instance);
+  const gone = instance === null || instance.state === 'terminated';
+  if (!gone && instance.state !== 'running' && context.waitedMs <= DEADLINES.retireMs) return { ready: false };
+  if (!gone) {
+    await record(context, `left-${node}`, `leaves ${node}`, `EC2 says ${instance.state}: expected stopped or terminated`);
+    return { ready: true };
+  }
+  await retireVolume(state, context, joiner);
+  return { ready: true };
+};
+
+async function terminate(state: ReplaceState, context: StepContext, instance: Instance): Promise<void> {
+  const spec = await loadSpec(context);
+  const act = `terminate ${instance.id}`;
+  mustBeOurs(instance, spec.name);
+  await othersServe(context, spec, instance.id, act);
+  await mayDestroy(context, act);
+  await record(context, `terminate-${instance.id}`, `terminates ${instance.id}`, `fenced, and ${state.joiner ?? ''} is in its place`);
+  await context.ports.instances.terminate(instance.id);
+}
+
+/**
+ * Safety rule 8: deleted is only what EC2 named as the lost node's own data volume, tagged for the cluster, attached to
+ * nobody and not given to the joiner, and only while the joiner serves.
+ */
+async function retireVolume(state: ReplaceState, context: StepContext, joiner: string): Promise<void> {
+  const id = state.lost?.volume ?? null;
+  if (id === null || id === state.volume) return;
+  const [volume] = await context.ports.volumes.byIds([id]);
+  if (volume === undefined || volume.attachedTo === joiner) return;
+  const spec = await loadSpec(context);
+  const instance = await describe(context, joiner);
+  const proven = volume.tags[CLUSTER_TAG] === spec.name && volume.state === 'available' && volume.attachedTo === null;
+  if (!proven || instance === null || !(await serves(context, spec, instance))) {
+    const found = `${volume.state}, attached to ${volume.attachedTo ?? 'nobody'}, ${CLUSTER_TAG}=${volume.tags[CLUSTER_TAG] ?? 'absent'}`;
+    await record(context, `left-${id}`, `leaves the volume ${id}`, `it is ${found}: not provably ours to delete, or ${joiner} does not serve`);
+    return;
+  }
+  await mayDestroy(context, `delete ${id}`);
+  await record(context, `delete-${id}`, `deletes the volume ${id}`, `the lost node's data; ${joiner} has all of it and serves`);
+  await context.ports.volumes.delete(id);
+}

@@ -1,0 +1,72 @@
+/**
+ * The replacement workflow: a node is lost, and the cluster gets it back.
+ *
+ *   Claim ─▶ RejoinInPlace ─▶ AwaitRejoined ──────────────────────────────────────────────┐
+ *     │            └──── failed ────┐                                                       ▼
+ *     ├──────────────────────────▶ Fence ─▶ Launch ─▶ AwaitRunning ─▶ Attach ─▶ Seed ─▶ Join ─▶ AwaitCaughtUp ─▶ Route
+ *     │ (a node is missing)                  ▲  ▲                       │        ▲  └── Reseed ──┘ (a peer)      │
+ *     ├──────────────────────────────────────┘  └─── volume has gone ───┘        └──────┘                        ▼
+ *     └ (nothing to do) ─────────────────────────────────────────────────────────────────▶ Report ◀──────── Retire
+ *   Whatever fails for good: LeaveSafe ─▶ Escalate. Whoever loses the claim: Withdraw.
+ */
+import type { Definition, MachineArgs, States, StepOptions } from './asl.ts';
+import { byPath, endings, onError, poll, task } from './asl.ts';
+
+/** Three full state transfers of half an hour, and what lies between. */
+const WHOLE_SECONDS = 3 * 3600;
+
+/** Definition of the state machine `replace`. Its input is `RecoveryInput` with mode rejoin, replace or add. */
+export function replaceDefinition(args: MachineArgs): Definition {
+  return {
+    Comment: 'Rejoin: replaces a lost database node, or starts it again where it is',
+    StartAt: 'Claim',
+    TimeoutSeconds: WHOLE_SECONDS,
+    States: {
+      ...begin(args),
+      ...makeNode(args),
+      ...bringIn(args),
+      LeaveSafe: task(args, 'LeaveSafe', 'Escalate', { otherwise: 'Escalate', always: true }),
+      ...endings(args, 'replacement'),
+    },
+  };
+}
+
+const toSafety: StepOptions = { otherwise: 'LeaveSafe' };
+
+function begin(args: MachineArgs): States {
+  const instead: StepOptions = {
+    ...toSafety,
+    catches: [onError('Fence', 'JoinFailed', 'NodeNotReachable', 'NotCaughtUp')],
+  };
+  return {
+    Claim: task(args, 'Claim', 'WhichWay', toSafety),
+    WhichWay: byPath({ rejoin: 'RejoinInPlace', fence: 'Fence', launch: 'Launch' }, 'Report'),
+    ...poll(args, 'RejoinInPlace', 'RejoinOrReport', instead),
+    RejoinOrReport: byPath({ finished: 'Report' }, 'AwaitRejoined'),
+    ...poll(args, 'AwaitRejoined', 'Route', instead),
+    ...poll(args, 'Fence', 'LaunchOrReport', toSafety),
+    LaunchOrReport: byPath({ finished: 'Report' }, 'Launch'),
+  };
+}
+
+function makeNode(args: MachineArgs): States {
+  return {
+    Launch: task(args, 'Launch', 'AwaitRunning', toSafety),
+    ...poll(args, 'AwaitRunning', 'Attach', toSafety),
+    ...poll(args, 'Attach', 'SeedOrLaunch', toSafety),
+    SeedOrLaunch: byPath({ launch: 'Launch' }, 'Seed'),
+  };
+}
+
+function bringIn(args: MachineArgs): States {
+  const anew: StepOptions = { ...toSafety, catches: [onError('Reseed', 'SeedFailed', 'JoinFailed', 'NotCaughtUp')] };
+  return {
+    ...poll(args, 'Seed', 'Join', anew),
+    ...poll(args, 'Join', 'AwaitCaughtUp', anew),
+    ...poll(args, 'AwaitCaughtUp', 'Route', anew),
+    ...poll(args, 'Reseed', 'Seed', toSafety),
+    ...poll(args, 'Route', 'Retire', toSafety),
+    // The node is back by now: what cannot be cleared away is reported, not escalated.
+    ...poll(args, 'Retire', 'Report', { otherwise: 'Report' }),
+  };
+}

@@ -1,0 +1,70 @@
+/** `npm start`: one scenario on real databases and an emulated AWS. */
+import { Command, InvalidArgumentError } from 'commander';
+import { rehearse, type RehearsalOptions } from './rehearse.ts';
+import { scenarioNamed, scenarios } from './scenarios/index.ts';
+
+const whole =
+  (low: number, high: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < low || value > high) throw new InvalidArgumentError(`Give a whole number from ${low} to ${high}.`);
+    return value;
+  };
+
+interface Flags {
+  scenario: string;
+  engine: string;
+  report?: string;
+  keep: boolean;
+  list: boolean;
+  eventDelay: number;
+  boot: number;
+  shutdown: number;
+  forceStop: number;
+  seed: number;
+  dir?: string;
+}
+
+const HOUR_MS = 3_600_000;
+
+const program = new Command('npm start --')
+  .description(
+    'Rehearses a bad night: deploys Rejoin into an emulated AWS on this machine, breaks a real Galera cluster under load,\nand checks that it heals and that no acknowledged write is lost.',
+  )
+  .option('--scenario <name>', 'what happens (see --list)', 'terminate-node')
+  .option('--engine <name>', 'database engine; galera is the only one yet', 'galera')
+  .option('--report <file>', 'write the report as JSON')
+  .option('--keep', 'leave everything up at the end, and print how to reach it; Ctrl-C ends it', false)
+  .option('--list', 'list the scenarios and exit', false)
+  .option('--event-delay <ms>', 'from a change of an instance to its event in the queue', whole(0, HOUR_MS), 500)
+  .option('--boot <ms>', 'from RunInstances to a running host', whole(0, HOUR_MS), 8000)
+  .option('--shutdown <ms>', 'the longest a clean shutdown of a host may take', whole(0, HOUR_MS), 10_000)
+  .option('--force-stop <ms>', 'from a forced StopInstances to stopped', whole(0, HOUR_MS), 5000)
+  .option('--seed <n>', 'for what is random: injected faults', whole(0, 2 ** 31), 1)
+  .option('--dir <path>', 'work folder; a new one under the temporary folder unless given')
+  .addHelpText('after', `\nScenarios:\n${scenarios.map((s) => `  ${s.name.padEnd(18)} ${s.summary}`).join('\n')}`)
+  .parse();
+
+const flags = program.opts<Flags>();
+if (flags.list) {
+  for (const s of scenarios) console.log(`${s.name.padEnd(18)} ${s.summary}`);
+  process.exit(0);
+}
+if (flags.engine !== 'galera') program.error(`--engine is ${JSON.stringify(flags.engine)}; galera is the only engine in this version`);
+
+const options = (): RehearsalOptions => ({
+  scenario: scenarioNamed(flags.scenario),
+  reportFile: flags.report ?? null,
+  keep: flags.keep,
+  delays: { eventMs: flags.eventDelay, bootMs: flags.boot, shutdownMs: flags.shutdown, forceStopMs: flags.forceStop },
+  seed: flags.seed,
+  dir: flags.dir ?? null,
+});
+
+try {
+  const passed = await rehearse(options());
+  process.exit(passed ? 0 : 1);
+} catch (error) {
+  console.error(`\nthe rehearsal did not come to its end: ${error instanceof Error ? error.message : String(error)}`);
+  process.exit(2);
+}

@@ -1,0 +1,179 @@
+/** One rehearsal from beginning to end: build the world, run the scenario, judge it, clean up. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import pc from 'picocolors';
+import { build, type Built } from './build.ts';
+import { Cleanup } from './cleanup.ts';
+import type { Delays } from './cloud/contract.ts';
+import { acknowledgedEverywhere } from './database.ts';
+import { emulated } from './emulated.ts';
+import { judge } from './judge.ts';
+import { inWords } from './observer.ts';
+import { clientSection, type FinalNode, type Report, type Verdict } from './report.ts';
+import { whole } from './scenarios/healing.ts';
+import type { Scenario } from './scenarios/scenario.ts';
+import { Timeline } from './ui/timeline.ts';
+import type { Measured } from './world.ts';
+
+export interface RehearsalOptions {
+  readonly scenario: Scenario;
+  readonly reportFile: string | null;
+  readonly keep: boolean;
+  readonly delays: Delays;
+  readonly seed: number;
+  readonly dir: string | null;
+}
+
+const READY_WITHIN_SECONDS = 60;
+const WARM_UP_WRITES = 100;
+
+/** Answers whether every promise held. Throws when the rehearsal could not be carried through; all is ended then. */
+export async function rehearse(options: RehearsalOptions): Promise<boolean> {
+  const timeline = new Timeline();
+  const cleanup = new Cleanup();
+  const interrupted = untilSignal(timeline);
+  const work = carryOut(options, timeline, cleanup, interrupted);
+  try {
+    const ended = await Promise.race([work, interrupted]);
+    if (ended === 'interrupted') {
+      work.catch(() => undefined); // it fails because its world is being taken away
+      return false;
+    }
+    return ended;
+  } finally {
+    timeline.quiet();
+    timeline.add('stage', 'cleaning up');
+    for (const trouble of await cleanup.run()) timeline.add('fault', `clean-up: ${trouble}`);
+  }
+}
+
+/** Resolves at the first Ctrl-C or SIGTERM; a second one ends the process at once. */
+function untilSignal(timeline: Timeline): Promise<'interrupted'> {
+  return new Promise((done) => {
+    let seen = false;
+    const onSignal = (): void => {
+      if (seen) process.exit(130);
+      seen = true;
+      timeline.quiet();
+      timeline.add('stage', 'interrupted; ending everything (once more to leave at once)');
+      done('interrupted');
+    };
+    process.on('SIGINT', onSignal);
+    process.on('SIGTERM', onSignal);
+  });
+}
+
+async function carryOut(
+  options: RehearsalOptions,
+  timeline: Timeline,
+  cleanup: Cleanup,
+  interrupted: Promise<'interrupted'>,
+): Promise<boolean> {
+  const { scenario } = options;
+  timeline.add('stage', `scenario ${scenario.name}: ${scenario.summary}`);
+  const built = await build(options, timeline, cleanup);
+  const { world } = built;
+  await world.until('the plane to route to the new cluster', whole(world.nodeCount), READY_WITHIN_SECONDS);
+  await world.until('the client to be warm', () => world.client.figures().writesAcknowledged >= WARM_UP_WRITES, READY_WITHIN_SECONDS);
+  const atStart = begin(built, timeline);
+  const measured = await scenario.run(world);
+  const report = await conclude(options, built, measured, atStart, timeline);
+  timeline.quiet();
+  print(report);
+  if (options.reportFile !== null) {
+    const file = resolve(options.reportFile);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
+    console.log(`report: ${file}`);
+  }
+  if (options.keep) {
+    console.log(built.howToReach());
+    await interrupted;
+  }
+  return report.passed;
+}
+
+interface Start {
+  readonly hosts: ReadonlySet<string>;
+  readonly calls: number;
+}
+
+function begin(built: Built, timeline: Timeline): Start {
+  timeline.begin();
+  timeline.add('stage', 'the cluster is routed to and the client writes: the scenario begins');
+  built.world.client.reset();
+  return { hosts: new Set(built.hosts.list().map((h) => h.id)), calls: built.cloud.calls.mark() };
+}
+
+async function conclude(options: RehearsalOptions, built: Built, measured: Measured, start: Start, timeline: Timeline): Promise<Report> {
+  const { world, cloud } = built;
+  await built.settle();
+  const { figures, acknowledged } = await world.client.stop();
+  const state = world.state();
+  timeline.add('stage', 'comparing what was acknowledged with what every node holds');
+  const synced = state.nodes.filter((n) => n.synced);
+  const { accounting, rows } = await acknowledgedEverywhere(acknowledged, synced, built.port);
+  const iam = built.iam();
+  const since = (atMs: number | null): number | null =>
+    atMs === null || measured.signalAtMs === null ? null : Math.max(0, atMs - measured.signalAtMs);
+  const verdicts = judge({
+    limits: options.scenario.limits,
+    nodeCount: world.nodeCount,
+    figures,
+    accounting,
+    signalToRoutedMs: since(measured.routedAtMs),
+    state,
+    launched: built.hosts.list().filter((h) => !start.hosts.has(h.id)).map((h) => h.id),
+    donors: built.donors(),
+    refusedCalls: iam.refused.length,
+    machineryFailures: built.failures(),
+  });
+  if (accounting.lost > 0) timeline.add('fault', `lost writes, the first: ${accounting.firstLost.join(', ')}`);
+  const nodes = state.nodes.map((n): FinalNode => finalNode(n, rows));
+  return {
+    scenario: options.scenario.name,
+    engine: 'galera',
+    passed: verdicts.every((v) => v.held),
+    verdicts,
+    timeline: timeline.entries,
+    client: clientSection(figures, accounting),
+    control: {
+      signalToRoutedMs: since(measured.routedAtMs),
+      signalToRejoinedMs: since(measured.rejoinedAtMs),
+      awsCalls: cloud.calls.counts(start.calls),
+    },
+    final: {
+      nodes,
+      healthyTargets: state.readTargets.filter((t) => t.state === 'healthy').length,
+      writerTarget: state.writerTargets[0]?.id ?? null,
+      dnsWriter: state.dnsWriter,
+    },
+    iam,
+    emulated: emulated(options.delays),
+  };
+}
+
+const finalNode = (n: ReturnType<Built['world']['state']>['nodes'][number], rows: ReadonlyMap<string, number>): FinalNode => ({
+  instance: n.id,
+  address: n.address,
+  ec2: n.ec2,
+  database: inWords(n),
+  clusterSize: n.probe.kind === 'answered' ? n.probe.status.clusterSize : null,
+  rows: rows.get(n.id) ?? null,
+});
+
+function print(report: Report): void {
+  const line = (v: Verdict): string => `  ${v.held ? pc.green('held  ') : pc.red('BROKEN')}  ${v.promise}: ${v.measured}`;
+  console.log(`\n${pc.bold(`${report.scenario}: ${report.passed ? pc.green('passed') : pc.red('FAILED')}`)}`);
+  console.log(report.verdicts.map(line).join('\n'));
+  const { client, control } = report;
+  console.log(
+    [
+      `  writes ${client.writesAcknowledged}, longest gap ${client.writeOutageMs} ms, failed statements ${client.writeErrors}, refused connections ${client.connectErrors}`,
+      `  reads ${client.readsAnswered}, failed ${client.readErrors}`,
+      `  signal to routed ${control.signalToRoutedMs ?? '–'} ms, signal to rejoined ${control.signalToRejoinedMs ?? '–'} ms`,
+      `  AWS calls by the plane: ${Object.values(control.awsCalls).reduce((a, b) => a + b, 0)}; refused by IAM: ${report.iam.refused.length}; granted and unused here: ${report.iam.unused.length}`,
+    ].join('\n'),
+  );
+  console.log(pc.dim(`  emulated:\n${report.emulated.map((e) => `    ${e}`).join('\n')}`));
+}
