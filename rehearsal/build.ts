@@ -18,7 +18,7 @@ import type { DeployedStack } from './cloud/stack.ts';
 import { createTable } from './database.ts';
 import { createEnvironment, type Environment } from './environment.ts';
 import { ACCOUNTS, prepareHostDir, templateDataDir } from './host/galera-host.ts';
-import { enforceIam, type IamGate } from './iam/gate.ts';
+import { iamGate, type IamGate } from './iam/gate.ts';
 import { ledgerOf } from './ledger.ts';
 import { startObserver, type DonorChoice, type Observer } from './observer.ts';
 import type { RehearsalOptions } from './rehearse.ts';
@@ -83,6 +83,7 @@ export async function build(options: RehearsalOptions, timeline: Timeline, clean
     dataDevice: DATA_DEVICE,
     dataGiB: 20,
   });
+  await ground.gate.knowRole(environment.hostRoleArn);
   timeline.add('stage', 'launching three hosts with MariaDB Galera; beside it, cdk bootstrap and cdk deploy');
   const [stack] = await Promise.all([
     deployPlane(ground, environment, timeline),
@@ -136,12 +137,13 @@ async function breakGround(options: RehearsalOptions, timeline: Timeline, cleanu
   mkdirSync(dir, { recursive: true });
   await chmod(dir, 0o755); // the databases run as a user of their own
   if (options.dir === null) cleanup.add('the work folder', () => rmSync(dir, { recursive: true, force: true }));
-  const gate = enforceIam();
+  const gate = iamGate();
+  cleanup.add('IAM', () => gate.close());
   const cloud = await startCloud({
     workDir: dir,
     delays: options.delays,
     seed: options.seed,
-    credentialsFor: (roleArn) => gate.credentialsFor(roleArn),
+    credentialsFor: (roleArn) => gate.credentialsFor(roleArn, 'lambda', 'lambda.amazonaws.com'),
   });
   cleanup.add('the emulated AWS', () => cloud.stop());
   cloud.onEvent(cloudStory(timeline));
@@ -154,7 +156,7 @@ async function breakGround(options: RehearsalOptions, timeline: Timeline, cleanu
     events: { emitStateChange: (id, state) => cloud.events.emit(instanceStateChange(place, id, state)) },
     delays: cloud.delays,
     prepareHost: (facts) => prepareHostDir(facts),
-    agent: { endpoint: cloud.endpoint, region: cloud.region, credentialsFor: (roleArn, session) => gate.sessionFor(roleArn, session) },
+    agent: { endpoint: cloud.endpoint, region: cloud.region, credentialsFor: (role, host) => gate.credentialsFor(role, host, 'ec2.amazonaws.com') },
     dataDevice: DATA_DEVICE,
     databasePort: PORT,
   });
@@ -165,7 +167,7 @@ async function breakGround(options: RehearsalOptions, timeline: Timeline, cleanu
   cleanup.add('the balancers', () => balancers.stop());
   const dns = await createDns({ ...shared, address: addresses.host(250, 53), port: 53 });
   cleanup.add('the DNS server', () => dns.stop());
-  await gate.attachTo(cloud);
+  gate.attachTo(cloud);
   return { dir, addresses, cloud, hosts, balancers, dns, signals, gate, troubles: [] };
 }
 
@@ -175,8 +177,8 @@ async function deployPlane(ground: Ground, environment: Environment, timeline: T
   const file = join(dir, 'rejoin.json');
   await writeFile(file, JSON.stringify(configuration(environment), null, 2));
   const { assemblyDir, seconds } = await cloud.deploy({ appDir: ROOT, context: { config: file }, stackName: STACK });
+  await ground.gate.knowStack(assemblyDir, STACK);
   const stack = await cloud.attach(assemblyDir, STACK);
-  await ground.gate.readStack(assemblyDir, STACK, cloud);
   timeline.add('stage', `cdk bootstrap and synth took ${seconds.bootstrapAndSynth} s, cdk deploy ${seconds.deploy} s: ${stack.functions.length} functions`);
   await Promise.all(stack.functions.map((f) => cloud.lambdas.prewarm(f.name)));
   return stack;

@@ -144,6 +144,7 @@ async function createTargetGroups(config: AdminConfig, vpcId: string, options: E
         TargetType: 'instance',
         HealthCheckProtocol: 'TCP',
         HealthCheckIntervalSeconds: NLB_HEALTH_CHECK_SECONDS,
+        HealthCheckTimeoutSeconds: NLB_HEALTH_CHECK_SECONDS,
         HealthyThresholdCount: 2,
         UnhealthyThresholdCount: 2,
       }),

@@ -110,6 +110,9 @@ async function conclude(options: RehearsalOptions, built: Built, measured: Measu
   await built.settle();
   const { figures, acknowledged } = await world.client.stop();
   const state = world.state();
+  if (figures.outageBeganAtMs !== null) {
+    timeline.add('client', `the longest gap between two acknowledged writes began here and took ${figures.writeOutageMs} ms`, figures.outageBeganAtMs);
+  }
   timeline.add('stage', 'comparing what was acknowledged with what every node holds');
   const synced = state.nodes.filter((n) => n.synced);
   const { accounting, rows } = await acknowledgedEverywhere(acknowledged, synced, built.port);

@@ -18,7 +18,7 @@ const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'A
  * Null when the workflow runs. An execution of the planned name that has ended already (it found the node in maintenance and
  * gave up before its claim, or brought the node back and it was lost again) is followed by one with the next number.
  * Whatever cannot be asked about the brake throws: a brake that cannot be read is not released.
- * @throws Error when all names are used up: then a person has to look.
+ * When several have, a person is told and the node is left alone until `retryAfterSeconds` or an acknowledgement.
  */
 export async function startRecovery(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
   const braked = await brake(change, view, ports);
@@ -31,10 +31,23 @@ export async function startRecovery(change: Start, view: ClusterView, ports: Rec
     const arn = await ports.workflows.start(name, { cluster: view.spec.name, incident, mode, node, reason });
     if (!ENDED.includes(await ports.workflows.state(arn))) return null;
   }
-  throw new Error(
-    `${MAX_NAMES} executions from ${change.executionName} on have ended and ${node ?? view.spec.name} is still lost: ` +
-      'look at them in Step Functions, mend the cause, then acknowledge',
+  return giveUp(change, first + MAX_NAMES - 1, view, ports);
+}
+
+/** Executions end one after the other and the node is still lost: a person has to look, and nothing is tried meanwhile. */
+async function giveUp(change: Start, attempts: number, view: ClusterView, ports: ReconcilePorts): Promise<Refusal> {
+  const { node, incident, mode } = change;
+  const cluster = view.spec.name;
+  const reason =
+    `${MAX_NAMES} executions up to ${mode} attempt ${attempts} have ended, and ${node ?? cluster} is still lost: ` +
+    'look at them in Step Functions, mend the cause, then acknowledge';
+  await ports.ledger.setEscalation(cluster, { node, incident, attempts, atMs: ports.clock.nowMs(), reason });
+  const runbook = 'Runbook: docs/runbook.md#workflow-failed';
+  await ports.notifications.publish(
+    `${cluster}: REFUSED_ESCALATED`,
+    [reason, `Incident ${incident}.`, runbook].join('\n'),
   );
+  return { code: 'REFUSED_ESCALATED', ...(node === null ? {} : { node }), reason };
 }
 
 /** Counts this failure with the fleet's, and engages the brake when there are too many (safety rule 7). */

@@ -8,7 +8,7 @@ import { isProbeSuspicion } from '../model/suspicion.ts';
 import type { Instance } from '../model/view.ts';
 import { newMemory, react } from './node-watch.ts';
 import type { NodeMemory } from './node-watch.ts';
-import type { WatchConfig, WatchPorts } from './watch.ts';
+import type { WatchConfig, WatchPorts } from './ports.ts';
 import { sweepSlot } from './sweep.ts';
 
 /** A failing node is looked at more often, so that its failure is confirmed in time. */

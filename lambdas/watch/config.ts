@@ -1,5 +1,5 @@
 /** The watch's settings from its environment, checked once at the cold start. */
-import type { WatchConfig } from './watch.ts';
+import type { WatchConfig } from './ports.ts';
 
 export interface WatchEnvironment {
   readonly PROBE_INTERVAL_MS: string;

@@ -2,39 +2,10 @@
  * Probes every node of every cluster, again and again, and asks for a reconcile when a verdict changes; so that with every
  * event lost the fleet still heals. It decides nothing: reconcile looks for itself.
  */
-import type {
-  Clock,
-  Instances,
-  Ledger,
-  Log,
-  Metrics,
-  Prober,
-  ReconcileRequests,
-  Secrets,
-  Specs,
-} from '../cloud/ports.ts';
 import { describeProblems } from '../model/spec.ts';
 import type { ClusterSpec } from '../model/spec.ts';
 import { ClusterWatch } from './cluster-watch.ts';
-
-export interface WatchPorts {
-  readonly clock: Clock;
-  readonly specs: Specs;
-  readonly instances: Instances;
-  readonly ledger: Ledger;
-  readonly secrets: Secrets;
-  readonly prober: Prober;
-  readonly requests: ReconcileRequests;
-  readonly log: Log;
-  readonly metrics: Metrics;
-}
-
-export interface WatchConfig {
-  readonly probeIntervalMs: number;
-  readonly sweepSeconds: number;
-  /** Makes causes unique across containers. */
-  readonly containerId: string;
-}
+import type { WatchConfig, WatchPorts } from './ports.ts';
 
 /** How often specifications and instances are read again when nothing happens. */
 const REFRESH_MS = 20_000;

@@ -8,11 +8,11 @@ export interface Catcher {
 
 export interface Retrier {
   readonly ErrorEquals: readonly string[];
-  readonly IntervalSeconds: number;
+  readonly IntervalSeconds?: number;
   readonly MaxAttempts: number;
-  readonly BackoffRate: number;
-  readonly MaxDelaySeconds: number;
-  readonly JitterStrategy: 'FULL' | 'NONE';
+  readonly BackoffRate?: number;
+  readonly MaxDelaySeconds?: number;
+  readonly JitterStrategy?: 'FULL' | 'NONE';
 }
 
 export interface Task {
@@ -79,6 +79,12 @@ const RETRY: Retrier = {
   JitterStrategy: 'FULL',
 };
 
+/** For the steps that clean up: retried whatever the error, but for the two that time does not mend. */
+const RETRY_ALL: readonly Retrier[] = [
+  { ErrorEquals: ['ClaimLost', 'BrakeEngaged'], MaxAttempts: 0 },
+  { ...RETRY, ErrorEquals: ['States.ALL'] },
+];
+
 /** Longer than the function's own timeout, so that this one speaks only when the invocation itself is lost. */
 const STEP_TIMEOUT_SECONDS = 150;
 
@@ -116,7 +122,7 @@ export function task({ functionArn }: MachineArgs, step: string, next: string, o
     },
     OutputPath: '$.Payload',
     TimeoutSeconds: STEP_TIMEOUT_SECONDS,
-    Retry: [options.always === true ? { ...RETRY, ErrorEquals: ['States.ALL'] } : RETRY],
+    Retry: options.always === true ? RETRY_ALL : [RETRY],
     Catch: [
       onError('Withdraw', 'ClaimLost'),
       ...(options.catches ?? []),

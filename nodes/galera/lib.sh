@@ -65,8 +65,12 @@ rejoin_json() {
 # Pid and start time name a process for good; a pid alone is used again.
 rejoin_started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
 rejoin_process_state() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 1; }
+# A zombie whose threads still run holds its ports and files yet.
 rejoin_alive() {
-  case $(rejoin_process_state "$1") in '' | Z | X) return 1 ;; esac
+  case $(rejoin_process_state "$1") in
+    '' | X) return 1 ;;
+    Z) [ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)" -gt 1 ] ;;
+  esac
 }
 
 # Pid of the database: the service's, or a server on our data directory that the service manager has lost sight of
@@ -165,7 +169,9 @@ rejoin_disk_position() {
 # repairs the tables as a normal start does, joins nobody and ends.
 rejoin_recover() {
   rejoin_log=$(mktemp "$REJOIN_STATE_DIR/recover.XXXXXX")
-  set -- --defaults-file="$REJOIN_DEFAULTS_FILE" --datadir="$rejoin_data" --wsrep-recover --disable-log-error
+  # A new host has no REJOIN_CONFIG_FILE yet, and MariaDB insists on an address, though it calls nobody.
+  set -- --defaults-file="$REJOIN_DEFAULTS_FILE" --datadir="$rejoin_data" --wsrep-recover --disable-log-error \
+    --wsrep-on=ON --wsrep-cluster-address="gcomm://$REJOIN_ADDRESS"
   [ "$(id -u)" != 0 ] || set -- "$@" --user="$REJOIN_UNIX_USER"
   if ! mariadbd "$@" >"$rejoin_log" 2>&1; then
     tail -n 30 "$rejoin_log" >&2

@@ -2,16 +2,7 @@
 import type { AwsRequest, AwsResponse, Interceptor } from './contract.ts';
 import type { TargetGroup } from './balancers-group.ts';
 import { attributeProblem, healthOf } from './balancers-targets.ts';
-import {
-  asList,
-  asObject,
-  asText,
-  AwsFault,
-  decodeQuery,
-  elbAnswer,
-  elbError,
-  type QueryParams,
-} from './ec2-query.ts';
+import { asList, asObject, asText, AwsFault, decodeQuery, elbAnswer, elbError, type QueryParams } from './ec2-query.ts';
 import type { Hosts } from './hosts.ts';
 
 const answering =
@@ -131,4 +122,3 @@ function describeHealth(group: TargetGroup, params: QueryParams): AwsResponse {
     }),
   });
 }
-

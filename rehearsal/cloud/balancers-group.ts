@@ -43,12 +43,7 @@ export class TargetGroup {
   /** Who checks a target; a newer registration takes over from an older one. */
   private readonly watchers = new Map<string, symbol>();
 
-  constructor(
-    ctx: GroupContext,
-    arn: string,
-    settings: GroupSettings,
-    attributes: Readonly<Record<string, string>>,
-  ) {
+  constructor(ctx: GroupContext, arn: string, settings: GroupSettings, attributes: Readonly<Record<string, string>>) {
     this.ctx = ctx;
     this.arn = arn;
     this.settings = settings;

@@ -23,6 +23,7 @@ import type { Poller } from './pollers.ts';
 import { startSchedules } from './schedules.ts';
 import { readStack } from './stack.ts';
 import type { DeployedStack } from './stack.ts';
+import { wakePollers } from './wakes.ts';
 
 export const ACCOUNT = '123456789012'; // moto's
 
@@ -120,7 +121,9 @@ class EmulatedCloud implements Cloud {
   private readonly options: CloudOptions;
   private readonly listeners = new Set<(event: CloudEvent) => void>();
   private readonly stopSchedules: (() => void)[] = [];
-  private readonly wakeTimers = new Set<NodeJS.Timeout>();
+  private readonly wakes = wakePollers(() => this.pollers);
+  /** Aborted by `stop`: a deployment under way is ended. */
+  private readonly ending = new AbortController();
   private motoProcess: Moto | null = null;
   private stopping: Promise<void> | null = null;
 
@@ -158,7 +161,7 @@ class EmulatedCloud implements Cloud {
     });
     this.gateway.forwardTo(this.motoProcess.endpoint);
     this.use(invokeApi(this.lambdas));
-    for (const interceptor of this.wakingInterceptors()) this.use(interceptor);
+    for (const interceptor of this.wakes.interceptors) this.use(interceptor);
   }
 
   get endpoint(): string {
@@ -194,7 +197,8 @@ class EmulatedCloud implements Cloud {
   }
 
   deploy(app: AppToDeploy, signal?: AbortSignal): Promise<Deployment> {
-    return deploy({ ...app, ...this.adminConfig, account: ACCOUNT, workDir: this.options.workDir }, signal);
+    const either = signal === undefined ? this.ending.signal : AbortSignal.any([signal, this.ending.signal]);
+    return deploy({ ...app, ...this.adminConfig, account: ACCOUNT, workDir: this.options.workDir }, either);
   }
 
   async attach(assemblyDir: string, stackName: string): Promise<DeployedStack> {
@@ -218,7 +222,9 @@ class EmulatedCloud implements Cloud {
       );
     }
     if (options.schedules === false) return;
-    this.stopSchedules.push(startSchedules(stack.schedules, { lambdas: this.lambdas, region: this.region, account: ACCOUNT }));
+    this.stopSchedules.push(
+      startSchedules(stack.schedules, { lambdas: this.lambdas, region: this.region, account: ACCOUNT }),
+    );
   }
 
   onEvent(listener: (event: CloudEvent) => void): () => void {
@@ -262,42 +268,10 @@ class EmulatedCloud implements Cloud {
     return running === undefined ? null : `${running.functionName} runs`;
   }
 
-  /** Sends wake the queue's poller, so that a message waits for no polling interval. */
-  private wakingInterceptors(): Interceptor[] {
-    const wakeAll = (): undefined => void this.pollers.forEach((poller) => poller.wake());
-    const wakeOne = (queueUrl: unknown, delaySeconds: number): void => {
-      const name = String(queueUrl).split('/').at(-1);
-      const poller = this.pollers.find((candidate) => candidate.spec.queueUrl.endsWith(`/${name}`));
-      if (poller === undefined) return;
-      const timer = setTimeout(() => {
-        this.wakeTimers.delete(timer);
-        poller.wake();
-      }, delaySeconds * 1_000);
-      this.wakeTimers.add(timer);
-    };
-    const delayOf = (message: unknown): number => Number((message as { DelaySeconds?: unknown }).DelaySeconds ?? 0);
-    return [
-      { service: 'events', operation: 'PutEvents', after: wakeAll },
-      {
-        service: 'sqs',
-        operation: 'SendMessage',
-        after: ({ params }) => wakeOne(params['QueueUrl'], delayOf(params)) as undefined,
-      },
-      {
-        service: 'sqs',
-        operation: 'SendMessageBatch',
-        after: ({ params }) => {
-          const delays = new Set(((params['Entries'] ?? []) as unknown[]).map(delayOf));
-          for (const delay of delays) wakeOne(params['QueueUrl'], delay);
-          return undefined;
-        },
-      },
-    ];
-  }
-
   private async end(): Promise<void> {
     for (const stop of this.stopSchedules) stop();
-    for (const timer of this.wakeTimers) clearTimeout(timer);
+    this.ending.abort(new Error('the emulated AWS is being stopped'));
+    this.wakes.stop();
     // Pollers wait for their batches, which end when the functions' processes do.
     await Promise.all([...this.pollers.map((poller) => poller.stop()), this.lambdas.stop(), this.events?.stop()]);
     await this.motoProcess?.stop();

@@ -1,8 +1,17 @@
 /** SSM Run Command: documents from moto, scripts in the hosts' own environment, one invocation a host. */
 import { GetDocumentCommand, SSMClient } from '@aws-sdk/client-ssm';
 import type { AwsRequest, AwsResponse, CloudEvent, Interceptor } from './contract.ts';
+import {
+  commandAnswer,
+  invocationAnswer,
+  listed,
+  newInvocation,
+  outcomeOf,
+  settle,
+  type Invocation,
+} from './commands-answers.ts';
 import { DocumentFault, prepareDocument, type PreparedDocument } from './commands-document.ts';
-import { runDocument, type RunResult } from './commands-run.ts';
+import { runDocument } from './commands-run.ts';
 import { jsonAnswer, jsonError, type MotoEndpoint } from './ec2-query.ts';
 import { clientConfig, type Hosts } from './hosts.ts';
 
@@ -18,69 +27,6 @@ export interface Commands {
   stop(): Promise<void>;
 }
 
-type Status = 'Pending' | 'InProgress' | 'Success' | 'Failed' | 'TimedOut';
-
-interface Invocation {
-  readonly commandId: string;
-  readonly instanceId: string;
-  readonly document: string;
-  readonly comment: string;
-  readonly requestedMs: number;
-  status: Status;
-  /** Finer than the status: `Execution Timed Out`, `Undeliverable`. */
-  details: string;
-  startedMs: number | null;
-  endedMs: number | null;
-  result: RunResult | null;
-  readonly cut: AbortController;
-}
-
-const iso = (ms: number | null): string => (ms === null ? '' : new Date(ms).toISOString());
-
-function invocationAnswer(i: Invocation): Record<string, unknown> {
-  const tookMs = i.startedMs === null || i.endedMs === null ? 0 : i.endedMs - i.startedMs;
-  return {
-    CommandId: i.commandId,
-    InstanceId: i.instanceId,
-    Comment: i.comment,
-    DocumentName: i.document,
-    DocumentVersion: '$DEFAULT',
-    PluginName: 'aws:runShellScript',
-    ResponseCode: i.result?.exitCode ?? -1,
-    ExecutionStartDateTime: iso(i.startedMs),
-    ExecutionElapsedTime: `PT${tookMs / 1000}S`,
-    ExecutionEndDateTime: iso(i.endedMs),
-    Status: i.status,
-    StatusDetails: i.details,
-    StandardOutputContent: i.result?.output ?? '',
-    StandardOutputUrl: '',
-    StandardErrorContent: i.result?.error ?? '',
-    StandardErrorUrl: '',
-  };
-}
-
-const listed = (i: Invocation, withPlugins: boolean): Record<string, unknown> => ({
-  CommandId: i.commandId,
-  InstanceId: i.instanceId,
-  Comment: i.comment,
-  DocumentName: i.document,
-  RequestedDateTime: i.requestedMs / 1000,
-  Status: i.status,
-  StatusDetails: i.details,
-  CommandPlugins: withPlugins
-    ? [
-        {
-          Name: 'aws:runShellScript',
-          Status: i.status,
-          StatusDetails: i.details,
-          ResponseCode: i.result?.exitCode ?? -1,
-          // CommandPlugin, Output: the first 2,500 characters.
-          Output: (i.result?.output ?? '').slice(0, 2500),
-        },
-      ]
-    : [],
-});
-
 /** Instances named by `InstanceIds` or by a target of that key; by tag is not emulated and refused. */
 function targetsOf(params: Readonly<Record<string, unknown>>): string[] | AwsResponse {
   const targets = (params['Targets'] ?? []) as { Key?: string; Values?: string[] }[];
@@ -95,48 +41,87 @@ function targetsOf(params: Readonly<Record<string, unknown>>): string[] | AwsRes
   return ids.length === 0 ? jsonError('InvalidInstanceId', 'no instance named; give InstanceIds') : [...new Set(ids)];
 }
 
-function begin(i: Invocation): void {
-  i.status = 'InProgress';
-  i.details = 'InProgress';
-  i.startedMs = Date.now();
-}
+/** Everything of Run Command but its protocol. */
+class RunCommand implements Commands {
+  private readonly options: CommandsOptions;
+  private readonly ssm: SSMClient;
+  private readonly invocations: Invocation[] = [];
+  private readonly running = new Set<Promise<void>>();
+  private stopped = false;
 
-function settle(i: Invocation, result: RunResult): void {
-  i.result = result;
-  i.endedMs = Date.now();
-  if (result.kind === 'cut') {
-    i.status = 'Failed';
-    i.details = 'Undeliverable';
-  } else if (result.kind === 'timedOut') {
-    i.status = 'TimedOut';
-    i.details = 'Execution Timed Out';
-  } else {
-    i.status = result.exitCode === 0 ? 'Success' : 'Failed';
-    i.details = i.status;
+  constructor(options: CommandsOptions) {
+    this.options = options;
+    this.ssm = new SSMClient(clientConfig(options.moto));
   }
-}
 
-/** Plugs Run Command into the gateway. */
-export function createCommands(options: CommandsOptions): Commands {
-  const ssm = new SSMClient(clientConfig(options.moto));
-  const invocations: Invocation[] = [];
-  const running = new Set<Promise<void>>();
-  let stopped = false;
+  async send({ params }: AwsRequest): Promise<AwsResponse> {
+    const ids = targetsOf(params);
+    if (!Array.isArray(ids)) return ids;
+    const offline = ids.filter((id) => this.stopped || this.options.hosts.get(id)?.online !== true);
+    if (offline.length > 0) {
+      return jsonError('InvalidInstanceId', `Instances [[${offline.join(', ')}]] not in a valid state for account`);
+    }
+    const name = String(params['DocumentName']).split('/').pop()!;
+    const document = await this.prepare(name, (params['Parameters'] ?? {}) as Record<string, string[]>);
+    if ('status' in document) return document;
+    const commandId = crypto.randomUUID();
+    const requestedMs = Date.now();
+    const comment = typeof params['Comment'] === 'string' ? params['Comment'] : '';
+    for (const instanceId of ids) {
+      this.begin(newInvocation({ commandId, instanceId, document: name, comment, requestedMs }), document);
+    }
+    return jsonAnswer({ Command: commandAnswer(params, name, commandId, ids, requestedMs) });
+  }
 
-  const tell = (i: Invocation, what: string): void =>
-    options.onEvent({
-      atMs: Date.now(),
-      kind: 'command',
-      what: `${i.document} on ${i.instanceId} ${what}`,
-      detail: { commandId: i.commandId, status: i.status },
-    });
+  get({ params }: AwsRequest): AwsResponse {
+    const { CommandId, InstanceId } = params;
+    const found = this.invocations.find((i) => i.commandId === CommandId && i.instanceId === InstanceId);
+    if (found !== undefined) return jsonAnswer(invocationAnswer(found));
+    return jsonError(
+      'InvocationDoesNotExist',
+      `no invocation of command ${String(CommandId)} on ${String(InstanceId)}`,
+    );
+  }
 
-  async function run(i: Invocation, document: PreparedDocument): Promise<void> {
-    begin(i);
-    const host = options.hosts.get(i.instanceId)!;
+  list({ params }: AwsRequest): AwsResponse {
+    const { CommandId, InstanceId } = params;
+    const found = this.invocations.filter(
+      (i) =>
+        (CommandId === undefined || i.commandId === CommandId) &&
+        (InstanceId === undefined || i.instanceId === InstanceId),
+    );
+    return jsonAnswer({ CommandInvocations: found.map((i) => listed(i, params['Details'] === true)) });
+  }
+
+  /** Ends the scripts of one host (its power goes), or of all. */
+  cut(instanceId?: string): void {
+    for (const i of this.invocations) {
+      if (i.result === null && (instanceId === undefined || i.instanceId === instanceId)) i.cut.abort();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.cut();
+    while (this.running.size > 0) await Promise.all([...this.running]);
+    this.ssm.destroy();
+  }
+
+  private begin(invocation: Invocation, document: PreparedDocument): void {
+    this.invocations.push(invocation);
+    this.tell(invocation, 'started');
+    const work = this.run(invocation, document).finally(() => this.running.delete(work));
+    this.running.add(work);
+  }
+
+  private async run(i: Invocation, document: PreparedDocument): Promise<void> {
+    i.status = 'InProgress';
+    i.details = 'InProgress';
+    i.startedMs = Date.now();
+    const { hosts } = this.options;
     const place = {
-      hostDir: host.hostDir,
-      environment: options.hosts.environment(i.instanceId),
+      hostDir: hosts.get(i.instanceId)!.hostDir,
+      environment: hosts.environment(i.instanceId),
       commandId: i.commandId,
     };
     try {
@@ -146,112 +131,40 @@ export function createCommands(options: CommandsOptions): Commands {
       const message = error instanceof Error ? error.message : String(error);
       settle(i, { kind: 'finished', exitCode: 1, output: '', error: message });
     }
-    const tail = i.result?.error.trim().split('\n').pop() ?? '';
-    tell(i, i.status === 'Success' ? 'succeeded' : `${i.details} (${i.result?.exitCode})${tail ? `: ${tail}` : ''}`);
+    this.tell(i, outcomeOf(i));
   }
 
-  async function prepare(name: string, parameters: Record<string, string[]>): Promise<PreparedDocument | AwsResponse> {
-    let content: string;
+  /** Document and parameters made ready, or the error that SendCommand answers. */
+  private async prepare(name: string, parameters: Record<string, string[]>): Promise<PreparedDocument | AwsResponse> {
     try {
-      content = (await ssm.send(new GetDocumentCommand({ Name: name, DocumentFormat: 'JSON' }))).Content ?? '';
+      const { Content } = await this.ssm.send(new GetDocumentCommand({ Name: name, DocumentFormat: 'JSON' }));
+      return prepareDocument(Content ?? '', parameters);
     } catch (error) {
+      if (error instanceof DocumentFault) return jsonError(error.code, `document ${name}: ${error.message}`);
       const { name: code, message } = error as Error;
       if (code === 'InvalidDocument') return jsonError(code, `document ${name}: ${message}`);
       throw error;
     }
-    try {
-      return prepareDocument(content, parameters);
-    } catch (error) {
-      if (error instanceof DocumentFault) return jsonError(error.code, `document ${name}: ${error.message}`);
-      throw error;
-    }
   }
 
-  async function send({ params }: AwsRequest): Promise<AwsResponse> {
-    const ids = targetsOf(params);
-    if (!Array.isArray(ids)) return ids;
-    const offline = ids.filter((id) => options.hosts.get(id)?.online !== true);
-    if (offline.length > 0 || stopped) {
-      return jsonError('InvalidInstanceId', `Instances [[${offline.join(', ')}]] not in a valid state for account`);
-    }
-    const name = String(params['DocumentName']).split('/').pop()!;
-    const parameters = (params['Parameters'] ?? {}) as Record<string, string[]>;
-    const document = await prepare(name, parameters);
-    if ('status' in document) return document;
-    const commandId = crypto.randomUUID();
-    const requestedMs = Date.now();
-    for (const instanceId of ids) {
-      const invocation: Invocation = {
-        commandId,
-        instanceId,
-        document: name,
-        comment: typeof params['Comment'] === 'string' ? params['Comment'] : '',
-        requestedMs,
-        status: 'Pending',
-        details: 'Pending',
-        startedMs: null,
-        endedMs: null,
-        result: null,
-        cut: new AbortController(),
-      };
-      invocations.push(invocation);
-      tell(invocation, 'started');
-      const work = run(invocation, document).finally(() => running.delete(work));
-      running.add(work);
-    }
-    return jsonAnswer({
-      Command: {
-        CommandId: commandId,
-        DocumentName: name,
-        DocumentVersion: '$DEFAULT',
-        Comment: params['Comment'] ?? '',
-        ExpiresAfter: requestedMs / 1000 + Number(params['TimeoutSeconds'] ?? 3600),
-        Parameters: parameters,
-        InstanceIds: ids,
-        Targets: [],
-        RequestedDateTime: requestedMs / 1000,
-        Status: 'Pending',
-        StatusDetails: 'Pending',
-        TargetCount: ids.length,
-        CompletedCount: 0,
-        ErrorCount: 0,
-        DeliveryTimedOutCount: 0,
-      },
+  private tell(i: Invocation, what: string): void {
+    this.options.onEvent({
+      atMs: Date.now(),
+      kind: 'command',
+      what: `${i.document} on ${i.instanceId} ${what}`,
+      detail: { commandId: i.commandId, status: i.status },
     });
   }
+}
 
-  function get({ params }: AwsRequest): AwsResponse {
-    const found = invocations.find((i) => i.commandId === params['CommandId'] && i.instanceId === params['InstanceId']);
-    if (found !== undefined) return jsonAnswer(invocationAnswer(found));
-    return jsonError(
-      'InvocationDoesNotExist',
-      `no invocation of command ${String(params['CommandId'])} on ${String(params['InstanceId'])}`,
-    );
-  }
-
-  function list({ params }: AwsRequest): AwsResponse {
-    const { CommandId, InstanceId } = params;
-    const found = invocations.filter(
-      (i) =>
-        (CommandId === undefined || i.commandId === CommandId) &&
-        (InstanceId === undefined || i.instanceId === InstanceId),
-    );
-    return jsonAnswer({ CommandInvocations: found.map((i) => listed(i, params['Details'] === true)) });
-  }
-
-  const cutAll = (which: (i: Invocation) => boolean): void => {
-    for (const i of invocations) if (i.result === null && which(i)) i.cut.abort();
-  };
-  options.hosts.listen({ powerOff: (id) => cutAll((i) => i.instanceId === id) });
-  options.use({ service: 'ssm', operation: 'SendCommand', before: send });
-  options.use({ service: 'ssm', operation: 'GetCommandInvocation', before: get });
-  options.use({ service: 'ssm', operation: 'ListCommandInvocations', before: list });
-  return {
-    async stop() {
-      stopped = true;
-      cutAll(() => true);
-      while (running.size > 0) await Promise.all([...running]);
-      ssm.destroy();
-    },
-  };
+/** Plugs Run Command into the gateway. */
+export function createCommands(options: CommandsOptions): Commands {
+  const commands = new RunCommand(options);
+  const intercept = (operation: string, before: NonNullable<Interceptor['before']>): void =>
+    options.use({ service: 'ssm', operation, before });
+  intercept('SendCommand', (request) => commands.send(request));
+  intercept('GetCommandInvocation', (request) => commands.get(request));
+  intercept('ListCommandInvocations', (request) => commands.list(request));
+  options.hosts.listen({ powerOff: (id) => commands.cut(id) });
+  return { stop: () => commands.stop() };
 }

@@ -73,7 +73,8 @@ async function cdk(options: DeployOptions, cwd: string, args: readonly string[],
   });
   const text = Buffer.concat(output).toString('utf8');
   await appendFile(log, `$ cdk ${args.join(' ')}\n${text}\n`);
-  if (status !== 0) throw new Error(`cdk ${args[0]} ended with ${status}; its log is ${log}. It said at last:\n${text.slice(-3_000)}`);
+  if (status !== 0)
+    throw new Error(`cdk ${args[0]} ended with ${status}; its log is ${log}. It said at last:\n${text.slice(-3_000)}`);
 }
 
 const contextArguments = (context: Readonly<Record<string, string>>): string[] =>
@@ -92,21 +93,55 @@ export async function synth(options: DeployOptions, signal?: AbortSignal): Promi
   const assemblyDir = join(options.workDir, 'cdk.out');
   await mkdir(join(options.workDir, 'home'), { recursive: true });
   const app = options.app === undefined ? [] : ['--app', options.app];
-  await cdk(options, options.appDir, ['synth', '--quiet', '--output', assemblyDir, ...app, ...contextArguments(options.context)], signal);
+  await cdk(
+    options,
+    options.appDir,
+    ['synth', '--quiet', '--output', assemblyDir, ...app, ...contextArguments(options.context)],
+    signal,
+  );
   const template = join(assemblyDir, `${options.stackName}.template.json`);
   if (!existsSync(template)) throw new Error(`the app has no stack ${options.stackName}: synth wrote no ${template}`);
   return assemblyDir;
 }
 
+/** Both at once; when one fails, the other is ended too, and the cause is thrown. */
+async function prepare(options: DeployOptions, signal?: AbortSignal): Promise<string> {
+  const abandon = new AbortController();
+  const either = signal === undefined ? abandon.signal : AbortSignal.any([signal, abandon.signal]);
+  let cause: unknown = null;
+  const noting = (error: unknown): never => {
+    cause ??= error;
+    abandon.abort();
+    throw error;
+  };
+  const [assembly] = await Promise.allSettled([
+    synth(options, either).catch(noting),
+    bootstrap(options, either).catch(noting),
+  ]);
+  if (cause !== null) throw cause as Error;
+  return (assembly as PromiseFulfilledResult<string>).value;
+}
+
 /** Bootstraps and synthesizes side by side, then deploys what was synthesized. */
 export async function deploy(options: DeployOptions, signal?: AbortSignal): Promise<Deployment> {
   const started = performance.now();
-  const [assemblyDir] = await Promise.all([synth(options, signal), bootstrap(options, signal)]);
+  const assemblyDir = await prepare(options, signal);
   const ready = performance.now();
   await cdk(
     options,
     options.workDir,
-    ['deploy', options.stackName, '--app', assemblyDir, '--require-approval', 'never', '--progress', 'events', '--concurrency', '4'],
+    [
+      'deploy',
+      options.stackName,
+      '--app',
+      assemblyDir,
+      '--require-approval',
+      'never',
+      '--progress',
+      'events',
+      '--concurrency',
+      '4',
+    ],
     signal,
   );
   const seconds = (ms: number): number => Math.round(ms / 100) / 10;

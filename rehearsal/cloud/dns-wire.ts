@@ -98,4 +98,3 @@ export function decode(bytes: Buffer): DecodedPacket | null {
     return null;
   }
 }
-

@@ -39,7 +39,12 @@ export const rebalanceRecommendation = (at: Place, instanceId: string): BusEvent
 });
 
 /** Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html */
-export const alarmStateChange = (at: Place, alarmName: string, value: 'ALARM' | 'OK', metrics: readonly unknown[]): BusEvent => ({
+export const alarmStateChange = (
+  at: Place,
+  alarmName: string,
+  value: 'ALARM' | 'OK',
+  metrics: readonly unknown[],
+): BusEvent => ({
   source: 'aws.cloudwatch',
   detailType: 'CloudWatch Alarm State Change',
   resources: [`arn:aws:cloudwatch:${at.region}:${at.account}:alarm:${alarmName}`],

@@ -25,7 +25,11 @@ export interface Events {
 }
 
 export interface EventsOptions {
-  readonly adminConfig: { endpoint: string; region: string; credentials: { accessKeyId: string; secretAccessKey: string } };
+  readonly adminConfig: {
+    endpoint: string;
+    region: string;
+    credentials: { accessKeyId: string; secretAccessKey: string };
+  };
   readonly delayMs: number;
   onTimeline(event: CloudEvent): void;
 }
@@ -108,7 +112,9 @@ class Bus implements Events {
     );
     const refused = answer.Entries?.find((entry) => entry.ErrorCode !== undefined);
     if (refused !== undefined) {
-      throw new Error(`EventBridge refused the event ${event.detailType}: ${refused.ErrorCode}: ${refused.ErrorMessage}`);
+      throw new Error(
+        `EventBridge refused the event ${event.detailType}: ${refused.ErrorCode}: ${refused.ErrorMessage}`,
+      );
     }
   }
 

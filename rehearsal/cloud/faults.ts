@@ -33,10 +33,13 @@ export interface Faults {
   readonly hits: ReadonlyMap<FaultRule, number>;
 }
 
+/** CloudFormation writes `Replace` into a name where we say `replace`. */
+export const nameContains = (name: string, part: string): boolean => name.toLowerCase().includes(part.toLowerCase());
+
 const applies = (rule: FaultRule, request: Pick<AwsRequest, 'service' | 'operation'>, caller: Caller): boolean => {
   if (caller.kind === 'rehearsal' || caller.kind === 'mapping') return false;
   if (rule.functionName !== undefined) {
-    if (caller.kind !== 'function' || !caller.name.includes(rule.functionName)) return false;
+    if (caller.kind !== 'function' || !nameContains(caller.name, rule.functionName)) return false;
   } else if (caller.kind === 'engine' && rule.service === '*') {
     // The engine is AWS itself; only a rule that names the service means its calls.
     return false;

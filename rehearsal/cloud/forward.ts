@@ -30,8 +30,30 @@ export function withReadableTemplateUrl(request: AwsRequest): AwsRequest {
   return { ...request, body: Buffer.from(form.toString()) };
 }
 
+/**
+ * Lets one task after another run. moto undoes a refused TransactWriteItems by restoring a copy of the whole table, and
+ * with it loses what others wrote meanwhile; DynamoDB isolates them, and so calls to it go to moto one at a time.
+ */
+function oneAtATime(): <T>(task: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (task) => {
+    const next = last.then(task, task);
+    last = next.catch(() => undefined);
+    return next;
+  };
+}
+
 /** `endpoint` is moto's own. A connection that fails rejects with the cause. */
 export function createForwarder(endpoint: string): Forwarder {
+  const direct = createDirectForwarder(endpoint);
+  const inTurn = oneAtATime();
+  return {
+    send: (request) => (request.service === 'dynamodb' ? inTurn(() => direct.send(request)) : direct.send(request)),
+    close: () => direct.close(),
+  };
+}
+
+function createDirectForwarder(endpoint: string): Forwarder {
   const { hostname, port } = new URL(endpoint);
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   return {

@@ -55,7 +55,8 @@ export interface GatewayOptions {
 }
 
 const fits = (interceptor: Interceptor, request: AwsRequest): boolean =>
-  interceptor.service === request.service && (interceptor.operation === '*' || interceptor.operation === request.operation);
+  interceptor.service === request.service &&
+  (interceptor.operation === '*' || interceptor.operation === request.operation);
 
 async function readBody(incoming: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -135,13 +136,21 @@ class GatewayCore {
       if (incoming.destroyed && !incoming.complete) return; // the caller hung up while it sent
       this.fail(error, request);
       if (request === null) outgoing.writeHead(400).end(String(error));
-      else write(outgoing, request.method, errorAnswer(request, { code: 'InternalFailure', status: 500, message: String(error) }));
+      else
+        write(
+          outgoing,
+          request.method,
+          errorAnswer(request, { code: 'InternalFailure', status: 500, message: String(error) }),
+        );
     }
   }
 
   private fail(error: unknown, request: AwsRequest | null): void {
     const call = request === null ? 'an unreadable call' : `${request.service}:${request.operation}`;
-    const failure = new Error(`the gateway failed on ${call}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    const failure = new Error(
+      `the gateway failed on ${call}: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
     this.failures.push(failure);
     this.options.emit({ atMs: Date.now(), kind: 'gateway', what: failure.message });
   }
@@ -150,7 +159,8 @@ class GatewayCore {
     const machine = stateMachineOf(request);
     if (machine !== null) return { kind: 'engine', name: machine };
     if (container !== null) return { kind: 'function', name: container.functionName };
-    if (token?.startsWith(MAPPING_TOKEN_PREFIX)) return { kind: 'mapping', name: token.slice(MAPPING_TOKEN_PREFIX.length) };
+    if (token?.startsWith(MAPPING_TOKEN_PREFIX))
+      return { kind: 'mapping', name: token.slice(MAPPING_TOKEN_PREFIX.length) };
     if (request.service === 'moto-api') return { kind: 'rehearsal', name: 'moto-api' };
     if (request.accessKeyId === null) return { kind: 'other', name: 'anonymous' };
     if (this.adminKeys.has(request.accessKeyId)) return { kind: 'rehearsal', name: 'rehearsal' };
@@ -162,7 +172,12 @@ class GatewayCore {
     const token = sessionTokenOf(request);
     const container = token === null ? null : this.options.containerOf(token);
     const caller = this.callerOf(request, token, container);
-    const record = this.calls.begin({ atMs: Date.now(), caller, service: request.service, operation: request.operation });
+    const record = this.calls.begin({
+      atMs: Date.now(),
+      caller,
+      service: request.service,
+      operation: request.operation,
+    });
     const kill = container?.nextCall() ?? null;
     if (kill === 'before') return this.kill(container!, request, record, kill);
     const response = (await this.refusal(request, caller)) ?? (await this.perform(request));
@@ -175,7 +190,12 @@ class GatewayCore {
   private kill(container: ContainerView, request: AwsRequest, record: CallRecord, moment: string): 'cut' {
     container.kill();
     const what = `killed ${container.functionName} ${moment} ${record.service}:${record.operation}`;
-    this.options.emit({ atMs: Date.now(), kind: 'fault', what, detail: { requestId: container.requestId, url: request.url } });
+    this.options.emit({
+      atMs: Date.now(),
+      kind: 'fault',
+      what,
+      detail: { requestId: container.requestId, url: request.url },
+    });
     return 'cut';
   }
 

@@ -3,7 +3,7 @@
  * nobody's health: it is told. Source: HAProxy 2.6 Management Guide, "Unix Socket commands".
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { access, mkdir, open, writeFile } from 'node:fs/promises';
+import { access, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -38,6 +38,8 @@ const config = (options: HaproxyOptions, socket: string): string => `global
   stats socket ${socket} mode 600 level admin
   stats timeout 1h
   maxconn 4000
+  # Otherwise two proxies could share one address, each taking half of its connections.
+  noreuseport
 
 defaults
   mode tcp
@@ -85,7 +87,10 @@ const ended = (child: ChildProcess): boolean => child.exitCode !== null || child
 async function awaitSocket(child: ChildProcess, socket: string, log: string): Promise<void> {
   const deadline = Date.now() + 5000;
   for (;;) {
-    if (ended(child)) throw new Error(`HAProxy ended with ${child.exitCode}; its words are in ${log}`);
+    if (ended(child)) {
+      const words = (await readFile(log, 'utf8')).trim();
+      throw new Error(`HAProxy ended with ${child.exitCode} (${log}): ${words.slice(-500)}`);
+    }
     const there = await ask(socket, 'show info').then(
       () => true,
       () => false,

@@ -1,6 +1,7 @@
 /** Kills a function's process at its nth AWS call: a crash at a chosen moment of a chosen step. */
 import { isDeepStrictEqual } from 'node:util';
 import type { KillRule } from './contract.ts';
+import { nameContains } from './faults.ts';
 
 /** One invocation that a rule waits for; told of each AWS call it makes. */
 export interface ArmedKill {
@@ -47,7 +48,8 @@ export function createKills(): Kills {
     arm(functionName, payload) {
       const candidates = rules.filter(
         (rule) =>
-          functionName.includes(rule.functionName) && (rule.payload === undefined || matchesPayload(rule.payload, payload)),
+          nameContains(functionName, rule.functionName) &&
+          (rule.payload === undefined || matchesPayload(rule.payload, payload)),
       );
       let calls = 0;
       return {

@@ -8,7 +8,12 @@ import { errorAnswer } from './wire-answers.ts';
 function answer(status: number, payload: string, headers: Record<string, string> = {}): AwsResponse {
   return {
     status,
-    headers: { 'content-type': 'application/json', 'x-amzn-requestid': randomUUID(), 'x-amz-executed-version': '$LATEST', ...headers },
+    headers: {
+      'content-type': 'application/json',
+      'x-amzn-requestid': randomUUID(),
+      'x-amz-executed-version': '$LATEST',
+      ...headers,
+    },
     body: Buffer.from(payload),
   };
 }
@@ -20,9 +25,17 @@ function answerResult(request: AwsRequest, name: string, result: InvocationResul
     case 'failed':
       return answer(200, JSON.stringify(result.error), { 'x-amz-function-error': 'Unhandled' });
     case 'throttled':
-      return errorAnswer(request, { code: 'TooManyRequestsException', status: 429, message: `Rate Exceeded. (${result.reason})` });
+      return errorAnswer(request, {
+        code: 'TooManyRequestsException',
+        status: 429,
+        message: `Rate Exceeded. (${result.reason})`,
+      });
     case 'missing':
-      return errorAnswer(request, { code: 'ResourceNotFoundException', status: 404, message: `Function not found: ${name}` });
+      return errorAnswer(request, {
+        code: 'ResourceNotFoundException',
+        status: 404,
+        message: `Function not found: ${name}`,
+      });
   }
 }
 

@@ -53,14 +53,19 @@ async function load() {
       const loaded = await import(pathToFileURL(join(root, `${file}.${extension}`)).href);
       const handler = loaded[exported] ?? loaded.default?.[exported];
       if (typeof handler === 'function') return handler;
-      throw Object.assign(new Error(`${file}.${extension} exports no function ${exported}`), { name: 'Runtime.HandlerNotFound' });
+      throw Object.assign(new Error(`${file}.${extension} exports no function ${exported}`), {
+        name: 'Runtime.HandlerNotFound',
+      });
     } catch (error) {
       const missing = error?.code === 'ERR_MODULE_NOT_FOUND' && String(error.message).includes(`${file}.${extension}`);
       if (!missing) throw error;
       errors.push(error);
     }
   }
-  throw Object.assign(new Error(`no ${file}.mjs, .js or .cjs in ${root}`), { name: 'Runtime.ImportModuleError', cause: errors });
+  throw Object.assign(new Error(`no ${file}.mjs, .js or .cjs in ${root}`), {
+    name: 'Runtime.ImportModuleError',
+    cause: errors,
+  });
 }
 
 try {

@@ -108,7 +108,10 @@ export function startContainer(options: ContainerOptions): Container {
   const initialised = Promise.withResolvers<void>();
   const exited = Promise.withResolvers<void>();
   const initTimer = setTimeout(() => {
-    initError = { errorType: 'Sandbox.Timedout', errorMessage: `Init phase timed out after ${INIT_DEADLINE_MS / 1000} seconds` };
+    initError = {
+      errorType: 'Sandbox.Timedout',
+      errorMessage: `Init phase timed out after ${INIT_DEADLINE_MS / 1000} seconds`,
+    };
     child.kill('SIGKILL');
   }, INIT_DEADLINE_MS);
 
@@ -124,7 +127,9 @@ export function startContainer(options: ContainerOptions): Container {
     exited.resolve();
   };
   child.once('error', (error) => over(error.message));
-  child.once('exit', (code, signal) => over(signal === null ? `exit status ${code}` : `signal: ${signal.toLowerCase()}`));
+  child.once('exit', (code, signal) =>
+    over(signal === null ? `exit status ${code}` : `signal: ${signal.toLowerCase()}`),
+  );
   child.on('message', (raw) => {
     const message = raw as FromChild;
     switch (message.type) {
@@ -140,7 +145,11 @@ export function startContainer(options: ContainerOptions): Container {
         finish({ kind: 'done', payload: message.payload });
         return;
       case 'failed':
-        finish({ kind: 'failed', error: message.error, survives: message.error.errorType !== 'Runtime.UnhandledPromiseRejection' });
+        finish({
+          kind: 'failed',
+          error: message.error,
+          survives: message.error.errorType !== 'Runtime.UnhandledPromiseRejection',
+        });
     }
   });
 
@@ -157,7 +166,11 @@ export function startContainer(options: ContainerOptions): Container {
     },
     async invoke(requestId, event) {
       await initialised.promise;
-      const died = (): ContainerResult => ({ kind: 'failed', error: initError ?? exitError(requestId, exitedHow), survives: false });
+      const died = (): ContainerResult => ({
+        kind: 'failed',
+        error: initError ?? exitError(requestId, exitedHow),
+        survives: false,
+      });
       if (!alive) return died();
       const answer = new Promise<ContainerResult>((resolve) => (settle = resolve));
       void exited.promise.then(() => finish(died()));

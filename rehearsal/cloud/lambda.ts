@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CloudEvent, FunctionSpec } from './contract.ts';
 import type { ArmedKill, Kills } from './kills.ts';
+import { AsyncEvents } from './lambda-async.ts';
 import { startContainer } from './lambda-container.ts';
 import type { Container, Credentials, FunctionError } from './lambda-container.ts';
 import { openFunctionLog } from './lambda-log.ts';
@@ -50,7 +51,11 @@ export interface Lambdas {
   readonly disabled: boolean;
   /** The container that holds this session token. */
   containerOf(token: string): ContainerView | null;
-  readonly running: readonly { readonly functionName: string; readonly source: InvocationSource; readonly sinceMs: number }[];
+  readonly running: readonly {
+    readonly functionName: string;
+    readonly source: InvocationSource;
+    readonly sinceMs: number;
+  }[];
   readonly invocations: readonly InvocationRecord[];
   stop(): Promise<void>;
 }
@@ -83,6 +88,11 @@ interface Slot {
   kill: ArmedKill | null;
 }
 
+interface Taken {
+  readonly slot: Slot;
+  readonly coldStart: boolean;
+}
+
 interface Pool {
   readonly spec: FunctionSpec;
   readonly log: FunctionLog;
@@ -92,176 +102,184 @@ interface Pool {
 }
 
 const DEFAULT_CONCURRENCY = 10;
-const ASYNC_RETRIES_MS = [60_000, 120_000];
-const THROTTLE_BACKOFF_MS = { first: 1_000, longest: 20_000 };
 
 export function createLambdas(options: LambdasOptions): Lambdas {
-  const pools = new Map<string, Pool>();
-  const slots = new Map<string, Slot>();
-  const running = new Map<string, Lambdas['running'][number]>();
-  const invocations: InvocationRecord[] = [];
-  const timers = new Set<NodeJS.Timeout>();
-  let disabled = false;
-  let stopped = false;
   mkdirSync(options.logDir, { recursive: true });
+  return new EmulatedLambda(options);
+}
 
-  const poolOf = (nameOrArn: string): Pool | undefined => {
-    const plain = nameOrArn.startsWith('arn:') ? nameOrArn.split(':')[6] : nameOrArn.split(':')[0];
-    return pools.get(plain ?? '');
-  };
+class EmulatedLambda implements Lambdas {
+  readonly invocations: InvocationRecord[] = [];
+  disabled = false;
+  private readonly options: LambdasOptions;
+  private readonly pools = new Map<string, Pool>();
+  private readonly slots = new Map<string, Slot>();
+  private readonly underWay = new Map<string, Lambdas['running'][number]>();
+  private readonly asyncEvents: AsyncEvents;
+  private stopped = false;
 
-  const limitOf = (pool: Pool): number => pool.spec.reservedConcurrency ?? options.concurrency ?? DEFAULT_CONCURRENCY;
+  constructor(options: LambdasOptions) {
+    this.options = options;
+    this.asyncEvents = new AsyncEvents({
+      invoke: (nameOrArn, event, source) => this.invoke(nameOrArn, event, source),
+      emit: (event) => options.emit(event),
+      retryScale: options.asyncRetryScale ?? 1,
+    });
+  }
 
-  function startSlot(pool: Pool): Slot {
+  get functions(): FunctionSpec[] {
+    return [...this.pools.values()].map((pool) => pool.spec);
+  }
+
+  get running(): Lambdas['running'] {
+    return [...this.underWay.values()];
+  }
+
+  register(spec: FunctionSpec): void {
+    const { name } = spec;
+    if (this.pools.has(name)) throw new Error(`function ${name} is registered already; each has one specification`);
+    const log = openFunctionLog(join(this.options.logDir, `${name}.log`));
+    this.pools.set(name, { spec, log, slots: new Set(), idle: [] });
+  }
+
+  find(name: string): FunctionSpec {
+    const exact = this.poolOf(name);
+    if (exact !== undefined) return exact.spec;
+    const like = this.functions.filter((spec) => spec.name.toLowerCase().includes(name.toLowerCase()));
+    if (like.length === 1) return like[0]!;
+    throw new Error(`${like.length} functions are named like ${name}; there are: ${[...this.pools.keys()].join(', ')}`);
+  }
+
+  async invoke(nameOrArn: string, event: unknown, source: InvocationSource): Promise<InvocationResult> {
+    const pool = this.poolOf(nameOrArn);
+    if (pool === undefined) return { kind: 'missing' };
+    if (this.disabled || this.stopped) {
+      return { kind: 'throttled', reason: 'ReservedFunctionConcurrentInvocationLimitExceeded' };
+    }
+    const taken = this.take(pool);
+    if (taken === null) return { kind: 'throttled', reason: 'ConcurrentInvocationLimitExceeded' };
+    return this.run(pool, taken, event, source);
+  }
+
+  invokeAsync(nameOrArn: string, event: unknown, source: InvocationSource): void {
+    this.asyncEvents.send(nameOrArn, event, source);
+  }
+
+  async prewarm(name: string): Promise<void> {
+    const pool = this.poolOf(name);
+    if (pool === undefined) {
+      throw new Error(`no function ${name} to warm; there are: ${[...this.pools.keys()].join(', ')}`);
+    }
+    if (pool.slots.size > 0) return;
+    const slot = this.startSlot(pool);
+    await slot.container.initialised;
+    if (slot.container.alive) pool.idle.push(slot);
+    else this.drop(pool, slot);
+  }
+
+  disableAll(): void {
+    this.disabled = true;
+    for (const pool of this.pools.values()) for (const slot of [...pool.slots]) this.drop(pool, slot);
+  }
+
+  enableAll(): void {
+    this.disabled = false;
+  }
+
+  containerOf(token: string): ContainerView | null {
+    const slot = this.slots.get(token);
+    if (slot === undefined) return null;
+    return {
+      functionName: slot.functionName,
+      requestId: slot.requestId,
+      nextCall: () => slot.kill?.nextCall() ?? null,
+      kill: () => slot.container.kill(),
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.asyncEvents.stop();
+    const pools = [...this.pools.values()];
+    await Promise.all(pools.flatMap((pool) => [...pool.slots]).map((slot) => slot.container.stop()));
+    await Promise.all(pools.map((pool) => pool.log.close()));
+  }
+
+  /** `name`, `name:alias` or an ARN with or without one. */
+  private poolOf(nameOrArn: string): Pool | undefined {
+    const name = nameOrArn.startsWith('arn:') ? nameOrArn.split(':')[6] : nameOrArn.split(':')[0];
+    return this.pools.get(name ?? '');
+  }
+
+  private startSlot(pool: Pool): Slot {
     const { spec, log } = pool;
     const container = startContainer({
       spec,
       log,
-      endpoint: options.endpoint(),
-      region: options.region,
-      account: options.account,
-      credentials: options.credentialsFor(spec.roleArn, spec),
+      endpoint: this.options.endpoint(),
+      region: this.options.region,
+      account: this.options.account,
+      credentials: this.options.credentialsFor(spec.roleArn, spec),
     });
     const slot: Slot = { container, functionName: spec.name, requestId: null, kill: null };
     pool.slots.add(slot);
-    slots.set(container.token, slot);
+    this.slots.set(container.token, slot);
     return slot;
   }
 
-  function drop(pool: Pool, slot: Slot): void {
+  private drop(pool: Pool, slot: Slot): void {
     pool.slots.delete(slot);
-    slots.delete(slot.container.token);
+    this.slots.delete(slot.container.token);
     const at = pool.idle.indexOf(slot);
     if (at >= 0) pool.idle.splice(at, 1);
     slot.container.kill();
   }
 
   /** A warm process, or a new one while the function's concurrency allows; null when it does not. */
-  function take(pool: Pool): { slot: Slot; coldStart: boolean } | null {
+  private take(pool: Pool): Taken | null {
     for (let slot = pool.idle.pop(); slot !== undefined; slot = pool.idle.pop()) {
       if (slot.container.alive) return { slot, coldStart: false };
-      drop(pool, slot);
+      this.drop(pool, slot);
     }
-    return pool.slots.size < limitOf(pool) ? { slot: startSlot(pool), coldStart: true } : null;
+    const limit = pool.spec.reservedConcurrency ?? this.options.concurrency ?? DEFAULT_CONCURRENCY;
+    return pool.slots.size < limit ? { slot: this.startSlot(pool), coldStart: true } : null;
   }
 
-  async function run(pool: Pool, slot: Slot, coldStart: boolean, event: unknown, source: InvocationSource): Promise<InvocationResult> {
-    const { spec, log } = pool;
+  private async run(
+    pool: Pool,
+    { slot, coldStart }: Taken,
+    event: unknown,
+    source: InvocationSource,
+  ): Promise<InvocationResult> {
+    const functionName = pool.spec.name;
     const requestId = randomUUID();
     const startedAtMs = Date.now();
     slot.requestId = requestId;
-    slot.kill = options.kills.arm(spec.name, event);
-    running.set(requestId, { functionName: spec.name, source, sinceMs: startedAtMs });
-    log.platform('platform.start', { requestId, source, pid: slot.container.pid });
+    slot.kill = this.options.kills.arm(functionName, event);
+    this.underWay.set(requestId, { functionName, source, sinceMs: startedAtMs });
+    pool.log.platform('platform.start', { requestId, source, pid: slot.container.pid });
     const result = await slot.container.invoke(requestId, event);
-    const durationMs = Date.now() - startedAtMs;
     slot.requestId = null;
     slot.kill = null;
-    running.delete(requestId);
-    const outcome = result.kind === 'done' ? 'done' : result.error.errorType;
-    const initMs = coldStart ? slot.container.initMs : null;
-    log.platform('platform.report', { requestId, durationMs, outcome, ...(initMs === null ? {} : { initMs: Math.round(initMs) }) });
-    invocations.push({ functionName: spec.name, requestId, source, startedAtMs, durationMs, coldStart, outcome });
+    this.underWay.delete(requestId);
     if (result.kind === 'done' || result.survives) pool.idle.push(slot);
-    else drop(pool, slot);
+    else this.drop(pool, slot);
+    const outcome = result.kind === 'done' ? 'done' : result.error.errorType;
+    const record = {
+      functionName,
+      requestId,
+      source,
+      startedAtMs,
+      durationMs: Date.now() - startedAtMs,
+      coldStart,
+      outcome,
+    };
+    this.invocations.push(record);
+    pool.log.platform('platform.report', { ...record, initMs: coldStart ? slot.container.initMs : null });
     if (result.kind === 'done') return result;
-    tell('lambda', `${spec.name} failed: ${result.error.errorType}: ${result.error.errorMessage}`, { requestId, source });
+    const { errorType, errorMessage } = result.error;
+    const what = `${functionName} failed: ${errorType}: ${errorMessage}`;
+    this.options.emit({ atMs: Date.now(), kind: 'lambda', what, detail: { requestId, source } });
     return { kind: 'failed', error: result.error };
   }
-
-  function tell(kind: string, what: string, detail: Record<string, unknown>): void {
-    options.emit({ atMs: Date.now(), kind, what, detail });
-  }
-
-  async function invoke(nameOrArn: string, event: unknown, source: InvocationSource): Promise<InvocationResult> {
-    const pool = poolOf(nameOrArn);
-    if (pool === undefined) return { kind: 'missing' };
-    if (disabled || stopped) return { kind: 'throttled', reason: 'ReservedFunctionConcurrentInvocationLimitExceeded' };
-    const taken = take(pool);
-    if (taken === null) return { kind: 'throttled', reason: 'ConcurrentInvocationLimitExceeded' };
-    return run(pool, taken.slot, taken.coldStart, event, source);
-  }
-
-  function later(delayMs: number, action: () => void): void {
-    if (stopped) return;
-    const timer = setTimeout(() => {
-      timers.delete(timer);
-      action();
-    }, delayMs);
-    timers.add(timer);
-  }
-
-  function invokeAsync(nameOrArn: string, event: unknown, source: InvocationSource, failures = 0, throttles = 0): void {
-    void invoke(nameOrArn, event, source).then((result) => {
-      if (result.kind === 'throttled') {
-        const waitMs = Math.min(THROTTLE_BACKOFF_MS.first * 2 ** throttles, THROTTLE_BACKOFF_MS.longest);
-        later(waitMs, () => invokeAsync(nameOrArn, event, source, failures, throttles + 1));
-      } else if (result.kind === 'failed') {
-        const waitMs = ASYNC_RETRIES_MS[failures];
-        if (waitMs === undefined) tell('lambda', `${nameOrArn}: an asynchronous event was given up after ${failures + 1} attempts`, { event });
-        else later(waitMs * (options.asyncRetryScale ?? 1), () => invokeAsync(nameOrArn, event, source, failures + 1, 0));
-      } else if (result.kind === 'missing') {
-        tell('lambda', `${nameOrArn} does not exist: its asynchronous event is lost`, { event });
-      }
-    });
-  }
-
-  return {
-    register(spec) {
-      if (pools.has(spec.name)) throw new Error(`function ${spec.name} is registered already; each has one specification`);
-      pools.set(spec.name, { spec, log: openFunctionLog(join(options.logDir, `${spec.name}.log`)), slots: new Set(), idle: [] });
-    },
-    get functions() {
-      return [...pools.values()].map((pool) => pool.spec);
-    },
-    find(name) {
-      const exact = poolOf(name);
-      if (exact !== undefined) return exact.spec;
-      const like = [...pools.values()].filter((pool) => pool.spec.name.toLowerCase().includes(name.toLowerCase()));
-      if (like.length === 1) return like[0]!.spec;
-      throw new Error(`${like.length} functions are named like ${name}; there are: ${[...pools.keys()].join(', ')}`);
-    },
-    invoke,
-    invokeAsync: (nameOrArn, event, source) => invokeAsync(nameOrArn, event, source),
-    async prewarm(name) {
-      const pool = poolOf(name);
-      if (pool === undefined) throw new Error(`no function ${name} to warm; there are: ${[...pools.keys()].join(', ')}`);
-      if (pool.slots.size > 0) return;
-      const slot = startSlot(pool);
-      await slot.container.initialised;
-      if (slot.container.alive) pool.idle.push(slot);
-      else drop(pool, slot);
-    },
-    disableAll() {
-      disabled = true;
-      for (const pool of pools.values()) for (const slot of [...pool.slots]) drop(pool, slot);
-    },
-    enableAll() {
-      disabled = false;
-    },
-    get disabled() {
-      return disabled;
-    },
-    containerOf(token) {
-      const slot = slots.get(token);
-      if (slot === undefined) return null;
-      return {
-        functionName: slot.functionName,
-        requestId: slot.requestId,
-        nextCall: () => slot.kill?.nextCall() ?? null,
-        kill: () => slot.container.kill(),
-      };
-    },
-    get running() {
-      return [...running.values()];
-    },
-    invocations,
-    async stop() {
-      stopped = true;
-      for (const timer of timers) clearTimeout(timer);
-      const all = [...pools.values()].flatMap((pool) => [...pool.slots]);
-      await Promise.all(all.map((slot) => slot.container.stop()));
-      await Promise.all([...pools.values()].map((pool) => pool.log.close()));
-    },
-  };
 }

@@ -32,7 +32,9 @@ export interface MotoOptions {
 export function motoServer(env: NodeJS.ProcessEnv = process.env): string {
   const path = env['REJOIN_MOTO'] ?? join(ROOT, '.venv', 'bin', 'moto_server');
   if (!existsSync(path)) {
-    throw new Error(`no moto_server at ${path}; run scripts/setup.sh, or set REJOIN_MOTO to a moto_server of version 5.2.1`);
+    throw new Error(
+      `no moto_server at ${path}; run scripts/setup.sh, or set REJOIN_MOTO to a moto_server of version 5.2.1`,
+    );
   }
   return path;
 }
@@ -41,7 +43,9 @@ export function motoServer(env: NodeJS.ProcessEnv = process.env): string {
 function interpreterOf(script: string): string {
   const first = /^#!(\S+)\n/.exec(readFileSync(script, 'utf8'))?.[1];
   if (first === undefined) {
-    throw new Error(`${script} does not begin with #! and the path of a Python; give REJOIN_MOTO a moto_server that pip has installed`);
+    throw new Error(
+      `${script} does not begin with #! and the path of a Python; give REJOIN_MOTO a moto_server that pip has installed`,
+    );
   }
   return first;
 }
@@ -71,13 +75,19 @@ export async function startMoto(options: MotoOptions): Promise<Moto> {
   }
 }
 
-async function launch(python: string, port: number, options: MotoOptions): Promise<Moto & { readonly exited: AbortSignal }> {
+async function launch(
+  python: string,
+  port: number,
+  options: MotoOptions,
+): Promise<Moto & { readonly exited: AbortSignal }> {
   const log = openSync(options.logFile, 'a');
   const child = spawn(python, [LAUNCHER, '-H', '127.0.0.1', '-p', String(port)], {
-    stdio: ['ignore', log, log],
+    stdio: ['pipe', log, log],
     env: {
       PATH: '/usr/bin:/bin',
       MOTO_PORT: String(options.gatewayPort),
+      // Roles of hosts carry AWS's own policies, which moto otherwise does not know.
+      MOTO_IAM_LOAD_MANAGED_POLICIES: 'true',
       // Never the host's credentials or proxies: boto3 inside moto would look for them.
       AWS_EC2_METADATA_DISABLED: 'true',
       NO_PROXY: '*',
@@ -91,15 +101,12 @@ async function launch(python: string, port: number, options: MotoOptions): Promi
     child.once('exit', () => resolve());
     child.once('error', () => resolve());
   }).then(() => exited.abort());
-  const killWithUs = (): void => void child.kill('SIGKILL');
-  process.once('exit', killWithUs);
   return {
     endpoint: `http://127.0.0.1:${port}`,
     port,
     pid: child.pid ?? -1,
     exited: exited.signal,
     async stop() {
-      process.off('exit', killWithUs);
       if (exited.signal.aborted) return;
       child.kill('SIGKILL'); // it holds nothing but memory, and would wait for open connections
       await exit;
@@ -118,8 +125,13 @@ async function turnOnStepFunctions(moto: Moto & { readonly exited: AbortSignal }
     }).catch((error: unknown) => error as Error);
     if (answer instanceof Response && answer.ok) return;
     if (performance.now() > deadlineMs) {
-      const last = answer instanceof Response ? `status ${answer.status}` : String(answer.cause ?? answer);
-      throw new Error(`moto did not answer on ${moto.endpoint} within ${START_DEADLINE_MS} ms (last: ${last}); see its log`);
+      const last =
+        answer instanceof Response
+          ? `status ${answer.status}`
+          : String(answer.cause instanceof Error ? answer.cause.message : answer);
+      throw new Error(
+        `moto did not answer on ${moto.endpoint} within ${START_DEADLINE_MS} ms (last: ${last}); see its log`,
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

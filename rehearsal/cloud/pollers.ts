@@ -74,7 +74,10 @@ class QueuePoller implements Poller {
     this.sqs = new SQSClient({
       endpoint: options.endpoint,
       region: options.region,
-      credentials: { ...options.credentialsFor(spec.functionName), sessionToken: MAPPING_TOKEN_PREFIX + spec.functionName },
+      credentials: {
+        ...options.credentialsFor(spec.functionName),
+        sessionToken: MAPPING_TOKEN_PREFIX + spec.functionName,
+      },
       maxAttempts: 1,
     });
     this.later(0, () => this.tick());
@@ -170,7 +173,10 @@ class QueuePoller implements Poller {
     const ids = messages.map((message) => message.MessageId!);
     let failed: ReadonlySet<string> = new Set(ids);
     if (result.kind === 'done') failed = this.spec.partialResponses ? failedIds(result.payload, ids) : new Set();
-    const [back, done] = [messages.filter((m) => failed.has(m.MessageId!)), messages.filter((m) => !failed.has(m.MessageId!))];
+    const [back, done] = [
+      messages.filter((m) => failed.has(m.MessageId!)),
+      messages.filter((m) => !failed.has(m.MessageId!)),
+    ];
     if (back.length > 0) {
       const delayMs = result.kind === 'throttled' ? AFTER_REFUSAL_MS : redeliverAfterMs;
       this.later(delayMs, () => void this.giveBack(back).catch((error: unknown) => this.report(error)));
@@ -192,7 +198,11 @@ class QueuePoller implements Poller {
     await this.sqs.send(
       new ChangeMessageVisibilityBatchCommand({
         QueueUrl: this.spec.queueUrl,
-        Entries: messages.map((message, i) => ({ Id: String(i), ReceiptHandle: message.ReceiptHandle!, VisibilityTimeout: 0 })),
+        Entries: messages.map((message, i) => ({
+          Id: String(i),
+          ReceiptHandle: message.ReceiptHandle!,
+          VisibilityTimeout: 0,
+        })),
       }),
     );
     this.wake();

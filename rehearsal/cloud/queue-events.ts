@@ -12,7 +12,13 @@ export function sqsEvent(messages: readonly Message[], queueArn: string, region:
       messageAttributes: Object.fromEntries(
         Object.entries(message.MessageAttributes ?? {}).map(([name, value]) => [
           name,
-          { stringValue: value.StringValue, binaryValue: value.BinaryValue, dataType: value.DataType, stringListValues: [], binaryListValues: [] },
+          {
+            stringValue: value.StringValue,
+            binaryValue: value.BinaryValue,
+            dataType: value.DataType,
+            stringListValues: [],
+            binaryListValues: [],
+          },
         ]),
       ),
       md5OfBody: message.MD5OfBody,

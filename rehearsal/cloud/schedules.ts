@@ -21,7 +21,9 @@ export function rateMs(expression: string): number {
   const [, count, unit] = /^rate\((\d+) (minute|hour|day)s?\)$/.exec(expression.trim()) ?? [];
   const each = UNITS_MS[unit ?? ''];
   if (count === undefined || each === undefined || Number(count) < 1) {
-    throw new Error(`schedule expression ${JSON.stringify(expression)} is no rate; the rehearsal runs rate(N minutes|hours|days) only`);
+    throw new Error(
+      `schedule expression ${JSON.stringify(expression)} is no rate; the rehearsal runs rate(N minutes|hours|days) only`,
+    );
   }
   return Number(count) * each;
 }

@@ -37,7 +37,11 @@ export interface DeployedStack {
 }
 
 export interface AttachOptions {
-  readonly adminConfig: { endpoint: string; region: string; credentials: { accessKeyId: string; secretAccessKey: string } };
+  readonly adminConfig: {
+    endpoint: string;
+    region: string;
+    credentials: { accessKeyId: string; secretAccessKey: string };
+  };
   readonly account: string;
   readonly assemblyDir: string;
   readonly stackName: string;
@@ -61,7 +65,9 @@ export async function readStack(options: AttachOptions): Promise<DeployedStack> 
   const { assemblyDir, stackName } = options;
   const template = await readJson<DeployedStack['template']>(join(assemblyDir, `${stackName}.template.json`));
   const cloudFormation = new CloudFormationClient(options.adminConfig);
-  const { StackResources = [] } = await cloudFormation.send(new DescribeStackResourcesCommand({ StackName: stackName }));
+  const { StackResources = [] } = await cloudFormation.send(
+    new DescribeStackResourcesCommand({ StackName: stackName }),
+  );
   cloudFormation.destroy();
   const physical = new Map(StackResources.map((r) => [r.LogicalResourceId, r.PhysicalResourceId]));
   const resources = new Map<string, StackResource>();
@@ -76,7 +82,9 @@ export async function readStack(options: AttachOptions): Promise<DeployedStack> 
     functions: await readFunctions(options, resources),
     mappings: ofType(resources, MAPPING).map((mapping) => readMapping(options, resources, mapping)),
     schedules: readSchedules(resources),
-    queues: new Map(ofType(resources, QUEUE).map((queue) => [queue.logicalId, atGateway(physicalIdOf(queue), options)])),
+    queues: new Map(
+      ofType(resources, QUEUE).map((queue) => [queue.logicalId, atGateway(physicalIdOf(queue), options)]),
+    ),
   };
 }
 
@@ -89,14 +97,18 @@ async function readJson<T>(path: string): Promise<T> {
 
 function physicalIdOf(resource: StackResource): string {
   if (resource.physicalId !== null) return resource.physicalId;
-  throw new Error(`${resource.type} ${resource.logicalId} is in the template and was not deployed; moto's log says what it skipped`);
+  throw new Error(
+    `${resource.type} ${resource.logicalId} is in the template and was not deployed; moto's log says what it skipped`,
+  );
 }
 
 function resolve(resources: ReadonlyMap<string, StackResource>, value: unknown, where: string): StackResource {
   const id = referenceOf(value);
   const found = id === null ? undefined : resources.get(id);
   if (found !== undefined) return found;
-  throw new Error(`${where} is ${JSON.stringify(value)}; the rehearsal reads a Ref or Fn::GetAtt of a resource of the same stack`);
+  throw new Error(
+    `${where} is ${JSON.stringify(value)}; the rehearsal reads a Ref or Fn::GetAtt of a resource of the same stack`,
+  );
 }
 
 /** moto writes queue URLs of AWS's own host name; SDKs may take that for the address to call. */
@@ -108,7 +120,10 @@ interface AssetManifest {
   readonly files: Readonly<Record<string, { readonly source: { readonly path: string } }>>;
 }
 
-async function readFunctions(options: AttachOptions, resources: ReadonlyMap<string, StackResource>): Promise<FunctionSpec[]> {
+async function readFunctions(
+  options: AttachOptions,
+  resources: ReadonlyMap<string, StackResource>,
+): Promise<FunctionSpec[]> {
   const functions = ofType(resources, FUNCTION);
   const assets = await readJson<AssetManifest>(join(options.assemblyDir, `${options.stackName}.assets.json`));
   const lambda = new LambdaClient(options.adminConfig);
@@ -116,13 +131,21 @@ async function readFunctions(options: AttachOptions, resources: ReadonlyMap<stri
     functions.map(async (resource): Promise<FunctionSpec> => {
       const name = physicalIdOf(resource);
       const deployed = await lambda.send(new GetFunctionConfigurationCommand({ FunctionName: name }));
-      const { Code, Handler, Timeout = 3, MemorySize = 128, ReservedConcurrentExecutions: reserved } = resource.properties;
+      const {
+        Code,
+        Handler,
+        Timeout = 3,
+        MemorySize = 128,
+        ReservedConcurrentExecutions: reserved,
+      } = resource.properties;
       const environment = Object.entries(deployed.Environment?.Variables ?? {});
       return {
         name,
         codeDir: join(options.assemblyDir, assetPath(assets, Code, name)),
         handler: String(Handler),
-        environment: Object.fromEntries(environment.map(([key, value]) => [key, isQueueUrl(value) ? atGateway(value, options) : value])),
+        environment: Object.fromEntries(
+          environment.map(([key, value]) => [key, isQueueUrl(value) ? atGateway(value, options) : value]),
+        ),
         timeoutSeconds: Number(Timeout),
         memoryMb: Number(MemorySize),
         roleArn: deployed.Role ?? '',
@@ -139,11 +162,18 @@ const isQueueUrl = (value: string): boolean => /^https?:\/\/[^/]+\/\d{12}\/[\w.-
 function assetPath(assets: AssetManifest, code: unknown, name: string): string {
   const key = (code as { S3Key?: unknown } | undefined)?.S3Key;
   const asset = typeof key === 'string' ? assets.files[key.replace(/\.zip$/, '')] : undefined;
-  if (asset === undefined) throw new Error(`function ${name} has the code ${JSON.stringify(code)}; the rehearsal runs file assets of the same stack`);
+  if (asset === undefined)
+    throw new Error(
+      `function ${name} has the code ${JSON.stringify(code)}; the rehearsal runs file assets of the same stack`,
+    );
   return asset.source.path;
 }
 
-function readMapping(options: AttachOptions, resources: ReadonlyMap<string, StackResource>, mapping: StackResource): MappingSpec {
+function readMapping(
+  options: AttachOptions,
+  resources: ReadonlyMap<string, StackResource>,
+  mapping: StackResource,
+): MappingSpec {
   const { properties, logicalId } = mapping;
   const queue = resolve(resources, properties['EventSourceArn'], `${logicalId}.EventSourceArn`);
   const target = resolve(resources, properties['FunctionName'], `${logicalId}.FunctionName`);
@@ -162,7 +192,10 @@ function readMapping(options: AttachOptions, resources: ReadonlyMap<string, Stac
 
 function readSchedules(resources: ReadonlyMap<string, StackResource>): ScheduleSpec[] {
   const rules = ofType(resources, 'AWS::Events::Rule').flatMap((rule) =>
-    ((rule.properties['Targets'] ?? []) as { Arn: unknown; Input?: string }[]).map((target) => ({ schedule: rule, target })),
+    ((rule.properties['Targets'] ?? []) as { Arn: unknown; Input?: string }[]).map((target) => ({
+      schedule: rule,
+      target,
+    })),
   );
   const schedules = ofType(resources, 'AWS::Scheduler::Schedule').map((schedule) => ({
     schedule,
@@ -173,9 +206,18 @@ function readSchedules(resources: ReadonlyMap<string, StackResource>): ScheduleS
     if (typeof expression !== 'string' || state === 'DISABLED') return [];
     const fn = resolve(resources, target.Arn, `target of ${schedule.logicalId}`);
     if (fn.type !== FUNCTION) {
-      throw new Error(`schedule ${schedule.logicalId} starts a ${fn.type}; the rehearsal's schedules start Lambda functions`);
+      throw new Error(
+        `schedule ${schedule.logicalId} starts a ${fn.type}; the rehearsal's schedules start Lambda functions`,
+      );
     }
     const name = schedule.physicalId ?? schedule.logicalId; // moto skips AWS::Scheduler::Schedule
-    return [{ name, expression, functionName: physicalIdOf(fn), ...(target.Input === undefined ? {} : { input: target.Input }) }];
+    return [
+      {
+        name,
+        expression,
+        functionName: physicalIdOf(fn),
+        ...(target.Input === undefined ? {} : { input: target.Input }),
+      },
+    ];
   });
 }

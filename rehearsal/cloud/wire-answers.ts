@@ -10,8 +10,7 @@ export interface AwsError {
   readonly message?: string;
 }
 
-const escapeXml = (text: string): string =>
-  text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+const escapeXml = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
 export function xmlAnswer(body: string, status = 200): AwsResponse {
   return {
@@ -42,7 +41,10 @@ export function errorAnswer(request: AwsRequest, error: AwsError): AwsResponse {
   const words = `<Code>${escapeXml(code)}</Code><Message>${escapeXml(message)}</Message>`;
   switch (protocolOf(request)) {
     case 'ec2':
-      return xmlAnswer(`<Response><Errors><Error>${words}</Error></Errors><RequestID>${requestId}</RequestID></Response>`, status);
+      return xmlAnswer(
+        `<Response><Errors><Error>${words}</Error></Errors><RequestID>${requestId}</RequestID></Response>`,
+        status,
+      );
     case 'query':
     case 'rest-xml':
       return xmlAnswer(
@@ -76,7 +78,11 @@ export function deniedAnswer(request: AwsRequest, message: string): AwsResponse 
 
 const THROTTLES: Readonly<Record<string, AwsError>> = {
   ec2: { code: 'RequestLimitExceeded', status: 503, message: 'Request limit exceeded.' },
-  dynamodb: { code: 'ProvisionedThroughputExceededException', status: 400, message: 'The level of configured provisioned throughput for the table was exceeded.' },
+  dynamodb: {
+    code: 'ProvisionedThroughputExceededException',
+    status: 400,
+    message: 'The level of configured provisioned throughput for the table was exceeded.',
+  },
   sqs: { code: 'RequestThrottled', status: 400, message: 'Request is throttled.' },
   s3: { code: 'SlowDown', status: 503, message: 'Please reduce your request rate.' },
   lambda: { code: 'TooManyRequestsException', status: 429, message: 'Rate Exceeded.' },

@@ -34,7 +34,10 @@ function foldEntries(entries: Node | string): unknown {
   const folded = fold(entries);
   if (!Array.isArray(folded)) return folded;
   return Object.fromEntries(
-    (folded as Record<string, unknown>[]).map((entry) => [String(entry['key'] ?? entry['Name']), entry['value'] ?? entry['Value']]),
+    (folded as Record<string, unknown>[]).map((entry) => [
+      String(entry['key'] ?? entry['Name']),
+      entry['value'] ?? entry['Value'],
+    ]),
   );
 }
 

@@ -75,7 +75,7 @@ export function parseRest(
   if (service === 'route53') {
     const call = route(ROUTE53, method, path);
     const body = method === 'POST' ? (Object.values(xml.parse(text()) as Record<string, unknown>).at(-1) ?? {}) : {};
-    return { operation: call.operation, params: { ...query, ...(body as object), ...call.params } };
+    return { operation: call.operation, params: { ...query, ...body, ...call.params } };
   }
   const call = route(service === 'lambda' ? LAMBDA : SCHEDULER, method, path);
   if (call.operation === 'Invoke') {

@@ -101,7 +101,8 @@ export function parseRequest(raw: RawRequest): AwsRequest {
   if (target !== null) {
     const dot = target.indexOf('.');
     const prefix = target.slice(0, dot);
-    const service = signedFor ?? TARGET_SERVICES.find(([known]) => prefix.startsWith(known))?.[1] ?? prefix.toLowerCase();
+    const service =
+      signedFor ?? TARGET_SERVICES.find(([known]) => prefix.startsWith(known))?.[1] ?? prefix.toLowerCase();
     return known(service, target.slice(dot + 1), parseJson(textOf(raw)));
   }
   const cbor = /^\/service\/([^/]+)\/operation\/([^/]+)$/.exec(url.pathname);
@@ -115,7 +116,8 @@ export function parseRequest(raw: RawRequest): AwsRequest {
   }
   const isForm = (headerOf(raw.headers, 'content-type') ?? '').includes('x-www-form-urlencoded');
   const form = isForm ? new URLSearchParams(textOf(raw)) : url.searchParams;
-  const { Action: action, Version: _version, ...params } = parseForm(form);
+  const { Action: action, ...params } = parseForm(form);
+  delete params['Version'];
   return known(service, typeof action === 'string' ? action : 'Unknown', params);
 }
 

@@ -25,17 +25,24 @@ export const unixUser = (): string => (process.getuid?.() === 0 ? 'mysql' : user
 /** USAGE is enough for SHOW GLOBAL STATUS and SHOW GLOBAL VARIABLES; see docs/hosts.md. */
 const accountsSql = (): string => {
   const self = userInfo().username;
-  // root@localhost and mysql@localhost are there already; another user needs an account of its own name for the scripts.
+  // root@localhost is there already; another user needs an account of its own name for the scripts.
   const scripts =
     self === 'root'
       ? ''
-      : `CREATE USER IF NOT EXISTS '${self}'@'localhost' IDENTIFIED VIA unix_socket; GRANT ALL ON *.* TO '${self}'@'localhost';`;
+      : `CREATE USER '${self}'@'localhost' IDENTIFIED VIA unix_socket; GRANT ALL ON *.* TO '${self}'@'localhost';`;
+  // The donor's server runs mariadb-backup as its own unix user (wsrep_sst_auth).
+  const transfer =
+    unixUser() === self
+      ? ''
+      : `CREATE USER '${unixUser()}'@'localhost' IDENTIFIED VIA unix_socket;
+GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO '${unixUser()}'@'localhost';`;
   return `
 CREATE USER '${ACCOUNTS.probe.user}'@'%' IDENTIFIED BY '${ACCOUNTS.probe.password}' WITH MAX_USER_CONNECTIONS 20;
 CREATE DATABASE ${ACCOUNTS.app.database};
 CREATE USER '${ACCOUNTS.app.user}'@'%' IDENTIFIED BY '${ACCOUNTS.app.password}';
 GRANT ALL ON ${ACCOUNTS.app.database}.* TO '${ACCOUNTS.app.user}'@'%';
-${scripts}`;
+${scripts}
+${transfer}`;
 };
 
 async function exists(path: string): Promise<boolean> {

@@ -2,26 +2,21 @@
  * Stands at the gateway as IAM stands at AWS: tells by the access key whose role calls, and lets the call through only
  * when that role's deployed policies allow every permission it needs. Whatever cannot be evaluated is refused.
  */
-import { randomBytes } from 'node:crypto';
 import type { Authorization, Authorizer, AwsRequest } from '../cloud/contract.ts';
 import { needsOf } from './actions.ts';
 import { CannotTell, need } from './actions/need.ts';
 import type { Need, Place } from './actions/need.ts';
 import { context, merge } from './context.ts';
 import { decide, decideByResource } from './evaluate.ts';
-import type { Caller, Check, Grant, Statement } from './evaluate.ts';
+import type { Check, Grant, Statement } from './evaluate.ts';
 import type { Facts } from './facts.ts';
-import { keyArn } from './policies.ts';
-import type { Policies, Role } from './policies.ts';
+import { NO_POLICIES, combine, keyArn } from './policies.ts';
+import type { Policies } from './policies.ts';
 import { Refusals, Usage } from './report.ts';
 import type { IamReport } from './report.ts';
+import { Sessions } from './sessions.ts';
+import type { RoleCredentials, Session } from './sessions.ts';
 import { Unresolved } from './statements.ts';
-
-export interface RoleCredentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken: string;
-}
 
 export interface Iam extends Authorizer {
   /**
@@ -29,12 +24,14 @@ export interface Iam extends Authorizer {
    * Throws when the role is not known, or when its trust policy does not name `service` (such as `lambda.amazonaws.com`).
    */
   credentialsFor(roleArn: string, sessionName: string, service?: string): RoleCredentials;
+  /** Adds what became known; a role known already is replaced. */
+  know(policies: Policies): void;
   report(): IamReport;
 }
 
 export interface IamOptions {
   readonly place: Place;
-  readonly policies: Policies;
+  readonly policies?: Policies;
   readonly facts: Facts;
   /** Not refused and not counted: the platform team and the rehearsal itself. */
   readonly adminKeys?: readonly string[];
@@ -50,10 +47,6 @@ export function createIam(options: IamOptions): Iam {
   return new Enforcement(options);
 }
 
-interface Session extends Caller {
-  readonly role: Role;
-}
-
 interface Refusal {
   readonly action: string;
   readonly resource: string;
@@ -63,7 +56,8 @@ interface Refusal {
 
 class Enforcement implements Iam {
   private readonly options: IamOptions;
-  private readonly sessions = new Map<string, Session>();
+  private readonly sessions: Sessions;
+  private policies: Policies;
   private readonly refusals = new Refusals();
   private readonly usage = new Usage();
   private readonly byAction = new Map<string, readonly Statement[]>();
@@ -71,31 +65,27 @@ class Enforcement implements Iam {
 
   constructor(options: IamOptions) {
     this.options = options;
+    this.policies = options.policies ?? NO_POLICIES;
+    this.sessions = new Sessions(options.place, () => this.policies, options.engineKeyPrefix);
     this.nowMs = options.nowMs ?? Date.now;
   }
 
   credentialsFor(roleArn: string, sessionName: string, service?: string): RoleCredentials {
-    const role = this.role(roleArn);
-    if (service !== undefined && !role.trusted.includes(service)) {
-      throw new Error(
-        `${service} cannot assume ${roleArn}: its trust policy names ${role.trusted.join(', ') || 'no service'}; ` +
-          `add ${service} to its AssumeRolePolicyDocument`,
-      );
-    }
-    const accessKeyId = `ASIA${base32(16)}`;
-    this.sessions.set(accessKeyId, this.session(role, sessionName));
-    return {
-      accessKeyId,
-      secretAccessKey: randomBytes(30).toString('base64'),
-      sessionToken: randomBytes(48).toString('base64'),
-    };
+    return this.sessions.issue(roleArn, sessionName, service);
+  }
+
+  know(policies: Policies): void {
+    const news = new Set(policies.roles.map((role) => role.arn));
+    const kept = { ...this.policies, roles: this.policies.roles.filter((role) => !news.has(role.arn)) };
+    this.policies = combine(kept, policies);
+    this.byAction.clear();
   }
 
   async authorize(request: AwsRequest): Promise<Authorization> {
     const key = request.accessKeyId;
     if (key !== null && (this.options.adminKeys ?? ['REJOINADMIN']).includes(key))
       return { allowed: true, principal: key };
-    const session = key === null ? undefined : (this.sessions.get(key) ?? this.engineSession(key));
+    const session = key === null ? undefined : this.sessions.of(key);
     if (session === undefined) return this.stranger(request);
     const refusal = await this.examine(session, request);
     if (refusal === null) {
@@ -108,43 +98,8 @@ class Enforcement implements Iam {
   }
 
   report(): IamReport {
-    const { roles, problems } = this.options.policies;
+    const { roles, problems } = this.policies;
     return { refused: this.refusals.list(), unused: this.usage.unused(roles), problems };
-  }
-
-  private role(arn: string): Role {
-    const role = this.options.policies.roles.find((r) => r.arn === arn);
-    if (role !== undefined) return role;
-    const known = this.options.policies.roles.map((r) => r.arn).join(', ');
-    throw new Error(
-      `no policies are known for the role ${arn}; known are ${known || 'none'}. Read its stack or its IAM record first`,
-    );
-  }
-
-  private session(role: Role, name: string): Session {
-    const { partition, account } = this.options.place;
-    // STS takes 2 to 64 of these characters.
-    const session = name.replace(/[^\w+=,.@-]/g, '-').slice(0, 64);
-    return {
-      role,
-      roleArn: role.arn,
-      account,
-      sessionArn: `arn:${partition}:sts::${account}:assumed-role/${role.name}/${session}`,
-    };
-  }
-
-  /** One session for each state machine: the engine's key says which. */
-  private engineSession(key: string): Session | undefined {
-    const prefix = this.options.engineKeyPrefix;
-    if (prefix === undefined || !key.startsWith(prefix)) return undefined;
-    const name = key.slice(prefix.length);
-    const machine = [...this.options.policies.machines].find(([arn]) => arn.endsWith(`:${name}`));
-    const role = machine === undefined ? undefined : this.options.policies.roles.find((r) => r.arn === machine[1]);
-    // A state machine whose role Step Functions may not assume can call nothing.
-    if (role === undefined || !role.trusted.includes('states.amazonaws.com')) return undefined;
-    const session = this.session(role, name);
-    this.sessions.set(key, session);
-    return session;
   }
 
   private stranger(request: AwsRequest): Authorization {
@@ -181,10 +136,10 @@ class Enforcement implements Iam {
   /** Encrypted with a customer-managed key: the caller needs the key too, through the service. */
   private keyNeeds({ keyOf }: Need, service: string): readonly Need[] {
     if (keyOf === null) return [];
-    const { place, policies } = this.options;
+    const { place } = this.options;
     const key =
       keyOf.keyId === undefined
-        ? policies.keys.get(keyOf.arn)
+        ? this.policies.keys.get(keyOf.arn)
         : keyOf.keyId === null
           ? null
           : keyArn(keyOf.keyId, place, () => undefined);
@@ -207,9 +162,7 @@ class Enforcement implements Iam {
     const { action, resource } = one;
     const concerned = this.statementsFor(role.id, role.statements, action);
     const onResource =
-      this.options.policies.onResources.get(resource) ??
-      this.options.policies.onResources.get(bucketOf(resource)) ??
-      [];
+      this.policies.onResources.get(resource) ?? this.policies.onResources.get(bucketOf(resource)) ?? [];
     const lazy =
       one.lazy !== null && asksFor([...concerned, ...onResource], one.lazy.prefixes) ? await one.lazy.read() : null;
     const check: Check = {
@@ -299,9 +252,4 @@ const asksFor = (statements: readonly Statement[], prefixes: readonly string[]):
 function refused(session: Session, action: string, resource: string, because: string): string {
   const words = `User: ${session.sessionArn} is not authorized to perform: ${action} on resource: ${resource} ${because}`;
   return action.startsWith('ec2:') ? `You are not authorized to perform this operation. ${words}` : words;
-}
-
-function base32(length: number): string {
-  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-  return Array.from(randomBytes(length), (byte) => letters[byte % 32]).join('');
 }

@@ -29,6 +29,14 @@ export interface Policies {
   readonly problems: readonly string[];
 }
 
+export const NO_POLICIES: Policies = {
+  roles: [],
+  onResources: new Map(),
+  keys: new Map(),
+  machines: new Map(),
+  problems: [],
+};
+
 /** Where each type of resource says which key encrypts it. */
 const KEY_PROPERTY: Readonly<Record<string, readonly string[]>> = {
   'AWS::SQS::Queue': ['KmsMasterKeyId'],

@@ -49,7 +49,8 @@ interface Group {
 }
 
 async function makeGroup(attributes: Record<string, string> = {}, withBalancer = true): Promise<Group> {
-  const name = `tg-${++ports}`;
+  const port = ++ports;
+  const name = `tg-${port}`;
   const made = await elb.send(
     new CreateTargetGroupCommand({
       Name: name,
@@ -77,7 +78,7 @@ async function makeGroup(attributes: Record<string, string> = {}, withBalancer =
   const balancer = await balancers.createBalancer({
     name,
     address: BALANCER_ADDRESS,
-    port: ports,
+    port,
     targetGroupArn: arn,
   });
   return { arn, balancer };
@@ -147,6 +148,14 @@ const reached = async (group: Group, times: number): Promise<Set<string>> => {
   }
   return seen;
 };
+
+describe('a balancer', () => {
+  it('does not share its address with another: the second is refused', async () => {
+    const { arn, balancer } = await makeGroup();
+    const second = balancers.createBalancer({ ...balancer, name: 'second', targetGroupArn: arn });
+    await expect(second).rejects.toThrow(/HAProxy ended with 1.*cannot bind socket/s);
+  });
+});
 
 describe('registration', () => {
   it('makes a target healthy after its first passed check, and traffic goes to every healthy one', async () => {

@@ -10,7 +10,11 @@ export interface TestCloud {
   readonly cloud: Cloud;
   readonly workDir: string;
   /** SDK configuration of somebody who is not the administrator. */
-  readonly userConfig: { endpoint: string; region: string; credentials: { accessKeyId: string; secretAccessKey: string } };
+  readonly userConfig: {
+    endpoint: string;
+    region: string;
+    credentials: { accessKeyId: string; secretAccessKey: string };
+  };
   stop(): Promise<void>;
 }
 
@@ -40,7 +44,11 @@ export const workerSpec = (changes: Partial<FunctionSpec> = {}): FunctionSpec =>
 });
 
 /** Waits until `look` answers something that is not null. Throws after the deadline. */
-export async function eventually<T>(what: string, look: () => Promise<T | null> | T | null, deadlineMs = 10_000): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | null> | T | null,
+  deadlineMs = 10_000,
+): Promise<T> {
   const until = performance.now() + deadlineMs;
   for (;;) {
     const seen = await look();

@@ -39,7 +39,9 @@ describe('the deployed stack', () => {
   });
 
   it('is read back: mappings and schedules', () => {
-    expect(stack.mappings.map((m) => [m.queueArn.split(':').at(-1)?.slice(0, 12), m.batchSize, m.partialResponses])).toEqual([
+    expect(
+      stack.mappings.map((m) => [m.queueArn.split(':').at(-1)?.slice(0, 12), m.batchSize, m.partialResponses]),
+    ).toEqual([
       ['fixture-Stan', 10, true],
       ['fixture.fifo', 1, true],
     ]);
@@ -54,7 +56,9 @@ it('an event goes from the bus over the queue to the function', async () => {
   await cloud.events.emit(instanceStateChange(cloud, 'i-1', 'terminated'));
   await eventually('handled', () => cloud.lambdas.invocations.find((i) => i.source === 'mapping') ?? null);
   await cloud.whenQuiet(10_000);
-  expect(cloud.lambdas.invocations.filter((i) => i.source === 'mapping')).toMatchObject([{ functionName, outcome: 'done' }]);
+  expect(cloud.lambdas.invocations.filter((i) => i.source === 'mapping')).toMatchObject([
+    { functionName, outcome: 'done' },
+  ]);
 });
 
 it('a schedule fires at once when the stack begins to run', async () => {
@@ -62,7 +66,8 @@ it('a schedule fires at once when the stack begins to run', async () => {
 });
 
 describe('an execution of the deployed state machine', () => {
-  const machineArn = (): string => [...stack.resources.values()].find((r) => r.type === 'AWS::StepFunctions::StateMachine')!.physicalId!;
+  const machineArn = (): string =>
+    [...stack.resources.values()].find((r) => r.type === 'AWS::StepFunctions::StateMachine')!.physicalId!;
 
   it('runs its tasks in the functions, under its own name, and catches a function’s error by name', async () => {
     const { cloud } = test;
@@ -75,7 +80,9 @@ describe('an execution of the deployed state machine', () => {
     });
     const sfn = new SFNClient(cloud.adminConfig);
     const input = JSON.stringify({ message: 'no donor' });
-    const { executionArn } = await sfn.send(new StartExecutionCommand({ stateMachineArn: machineArn(), name: 'one', input }));
+    const { executionArn } = await sfn.send(
+      new StartExecutionCommand({ stateMachineArn: machineArn(), name: 'one', input }),
+    );
     const done = await eventually('the execution to end', async () => {
       const execution = await sfn.send(new DescribeExecutionCommand({ executionArn }));
       return execution.status === 'RUNNING' ? null : execution;
@@ -84,7 +91,10 @@ describe('an execution of the deployed state machine', () => {
     expect(done.status).toBe('SUCCEEDED');
     const output = JSON.parse(done.output!) as { seen: { echo: { error: { Error: string; Cause: string } } } };
     expect(output.seen.echo.error.Error).toBe('SeedFailed');
-    expect(JSON.parse(output.seen.echo.error.Cause)).toMatchObject({ errorType: 'SeedFailed', errorMessage: 'no donor' });
+    expect(JSON.parse(output.seen.echo.error.Cause)).toMatchObject({
+      errorType: 'SeedFailed',
+      errorMessage: 'no donor',
+    });
 
     // The second task has TimeoutSeconds, so that the engine makes its call from another thread of its own.
     const invokes = seen.filter((request) => request.service === 'lambda' && request.operation === 'Invoke');
@@ -93,11 +103,15 @@ describe('an execution of the deployed state machine', () => {
     expect(cloud.lambdas.invocations.filter((i) => i.source === 'engine')).toHaveLength(2);
   });
 
-  it('started twice under one name is one execution', async () => {
+  it('can be one of many, and a name is started once', async () => {
     const sfn = new SFNClient(test.cloud.adminConfig);
-    const start = new StartExecutionCommand({ stateMachineArn: machineArn(), name: 'two', input: '{"message":"m"}' });
-    const arns = [await sfn.send(start), await sfn.send(start)].map((answer) => answer.executionArn);
-    expect(arns[0]).toBe(arns[1]);
+    const start = (name: string, message: string): Promise<string | undefined> =>
+      sfn
+        .send(new StartExecutionCommand({ stateMachineArn: machineArn(), name, input: JSON.stringify({ message }) }))
+        .then((answer) => answer.executionArn);
+    const [two, three] = [await start('two', 'm'), await start('three', 'm')];
+    expect(two).not.toBe(three);
+    await expect(start('two', 'another')).rejects.toMatchObject({ name: 'ExecutionAlreadyExists' });
   });
 });
 
@@ -113,8 +127,13 @@ it('nothing of this failed in the gateway, and stopping leaves no process', asyn
 });
 
 it('a deployment that fails says where its log is, and what the CLI said at last', async () => {
-  const { cloud, stop } = await startTestCloud();
-  const app = { appDir: import.meta.dirname, app: `${process.execPath} -e "throw Error('bad spec')"`, context: {}, stackName: 'none' };
-  await expect(cloud.deploy(app)).rejects.toThrow(/cdk synth ended with 1; its log is .*cdk\.log[\s\S]*bad spec/);
-  await stop();
+  const empty = await startTestCloud();
+  const app = {
+    appDir: import.meta.dirname,
+    app: `${process.execPath} -e "throw Error('bad spec')"`,
+    context: {},
+    stackName: 'none',
+  };
+  await expect(empty.cloud.deploy(app)).rejects.toThrow(/cdk synth ended with 1; its log is .*cdk\.log[\s\S]*bad spec/);
+  await empty.stop();
 });

@@ -37,7 +37,9 @@ interface Received {
 async function receiveAll(): Promise<Received[]> {
   const all: Received[] = [];
   for (;;) {
-    const { Messages = [] } = await sqs.send(new ReceiveMessageCommand({ QueueUrl: queueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 0 }));
+    const { Messages = [] } = await sqs.send(
+      new ReceiveMessageCommand({ QueueUrl: queueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 0 }),
+    );
     if (Messages.length === 0) return all;
     for (const message of Messages) {
       all.push(JSON.parse(message.Body!) as Received);

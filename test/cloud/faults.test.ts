@@ -49,7 +49,9 @@ describe('fault rules', () => {
   });
 
   it('say what is wrong with a probability outside 0 to 1', () => {
-    expect(() => createFaults(() => 0).add({ service: '*', operation: '*', probability: 30 })).toThrow('probability is 30');
+    expect(() => createFaults(() => 0).add({ service: '*', operation: '*', probability: 30 })).toThrow(
+      'probability is 30',
+    );
   });
 });
 
@@ -118,7 +120,8 @@ describe('the query protocol', () => {
   type Shape = string | Shape[] | { [key: string]: Shape };
   const flatten = (value: Shape, path: string[], into: [string, string][], list: string[]): void => {
     if (typeof value === 'string') into.push([path.join('.'), value]);
-    else if (Array.isArray(value)) value.forEach((item, i) => flatten(item, [...path, ...list, String(i + 1)], into, list));
+    else if (Array.isArray(value))
+      value.forEach((item, i) => flatten(item, [...path, ...list, String(i + 1)], into, list));
     else for (const [key, item] of Object.entries(value)) flatten(item, [...path, key], into, list);
   };
   const name = fc.stringMatching(/^[A-Z][a-zA-Z]{0,5}$/);

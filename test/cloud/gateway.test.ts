@@ -1,12 +1,22 @@
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { DynamoDBClient, ListTablesCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { DescribeInstancesCommand, EC2Client, RunInstancesCommand } from '@aws-sdk/client-ec2';
-import { DescribeTargetGroupsCommand, ElasticLoadBalancingV2Client, RegisterTargetsCommand } from '@aws-sdk/client-elastic-load-balancing-v2';
+import {
+  DescribeTargetGroupsCommand,
+  ElasticLoadBalancingV2Client,
+  RegisterTargetsCommand,
+} from '@aws-sdk/client-elastic-load-balancing-v2';
 import { EventBridgeClient, ListRulesCommand } from '@aws-sdk/client-eventbridge';
 import { IAMClient, ListRolesCommand } from '@aws-sdk/client-iam';
 import { GetFunctionCommand, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { ChangeResourceRecordSetsCommand, ListHostedZonesCommand, Route53Client } from '@aws-sdk/client-route-53';
-import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  CreateBucketCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { DescribeExecutionCommand, ListStateMachinesCommand, SFNClient } from '@aws-sdk/client-sfn';
 import { ListTopicsCommand, PublishCommand, SNSClient } from '@aws-sdk/client-sns';
@@ -40,7 +50,10 @@ const rows: readonly Row[] = [
     operation: 'DescribeInstances',
     call: (c) =>
       new EC2Client(c).send(
-        new DescribeInstancesCommand({ Filters: [{ Name: 'tag:rejoin:cluster', Values: ['orders', 'a & b'] }], MaxResults: 50 }),
+        new DescribeInstancesCommand({
+          Filters: [{ Name: 'tag:rejoin:cluster', Values: ['orders', 'a & b'] }],
+          MaxResults: 50,
+        }),
       ),
     params: { Filter: [{ Name: 'tag:rejoin:cluster', Value: ['orders', 'a & b'] }], MaxResults: '50' },
   },
@@ -53,16 +66,36 @@ const rows: readonly Row[] = [
           ImageId: 'ami-12c6146b',
           MinCount: 1,
           MaxCount: 1,
-          TagSpecifications: [{ ResourceType: 'instance', Tags: [{ Key: 'a', Value: '1' }, { Key: 'b', Value: '2' }] }],
+          TagSpecifications: [
+            {
+              ResourceType: 'instance',
+              Tags: [
+                { Key: 'a', Value: '1' },
+                { Key: 'b', Value: '2' },
+              ],
+            },
+          ],
         }),
       ),
-    params: { TagSpecification: [{ ResourceType: 'instance', Tag: [{ Key: 'a', Value: '1' }, { Key: 'b', Value: '2' }] }] },
+    params: {
+      TagSpecification: [
+        {
+          ResourceType: 'instance',
+          Tag: [
+            { Key: 'a', Value: '1' },
+            { Key: 'b', Value: '2' },
+          ],
+        },
+      ],
+    },
   },
   {
     service: 'elasticloadbalancing',
     operation: 'RegisterTargets',
     call: (c) =>
-      new ElasticLoadBalancingV2Client(c).send(new RegisterTargetsCommand({ TargetGroupArn: 'arn:x', Targets: [{ Id: 'i-1', Port: 3306 }, { Id: 'i-2' }] })),
+      new ElasticLoadBalancingV2Client(c).send(
+        new RegisterTargetsCommand({ TargetGroupArn: 'arn:x', Targets: [{ Id: 'i-1', Port: 3306 }, { Id: 'i-2' }] }),
+      ),
     params: { TargetGroupArn: 'arn:x', Targets: [{ Id: 'i-1', Port: '3306' }, { Id: 'i-2' }] },
   },
   {
@@ -73,7 +106,12 @@ const rows: readonly Row[] = [
         new ChangeResourceRecordSetsCommand({
           HostedZoneId: 'Z1',
           ChangeBatch: {
-            Changes: [{ Action: 'UPSERT', ResourceRecordSet: { Name: 'orders.db', Type: 'A', TTL: 5, ResourceRecords: [{ Value: '10.0.0.1' }] } }],
+            Changes: [
+              {
+                Action: 'UPSERT',
+                ResourceRecordSet: { Name: 'orders.db', Type: 'A', TTL: 5, ResourceRecords: [{ Value: '10.0.0.1' }] },
+              },
+            ],
           },
         }),
       ),
@@ -84,21 +122,39 @@ const rows: readonly Row[] = [
           Change: [
             {
               Action: 'UPSERT',
-              ResourceRecordSet: [{ Name: 'orders.db', Type: 'A', TTL: '5', ResourceRecords: { ResourceRecord: [{ Value: '10.0.0.1' }] } }],
+              ResourceRecordSet: [
+                {
+                  Name: 'orders.db',
+                  Type: 'A',
+                  TTL: '5',
+                  ResourceRecords: { ResourceRecord: [{ Value: '10.0.0.1' }] },
+                },
+              ],
             },
           ],
         },
       },
     },
   },
-  { service: 's3', operation: 'CreateBucket', call: (c) => new S3Client(c).send(new CreateBucketCommand({ Bucket: 'wal' })), params: { Bucket: 'wal' } },
+  {
+    service: 's3',
+    operation: 'CreateBucket',
+    call: (c) => new S3Client(c).send(new CreateBucketCommand({ Bucket: 'wal' })),
+    params: { Bucket: 'wal' },
+  },
   {
     service: 's3',
     operation: 'PutObject',
-    call: (c) => new S3Client(c).send(new PutObjectCommand({ Bucket: 'wal', Key: 'a/b c', Body: 'x', IfNoneMatch: '*' })),
+    call: (c) =>
+      new S3Client(c).send(new PutObjectCommand({ Bucket: 'wal', Key: 'a/b c', Body: 'x', IfNoneMatch: '*' })),
     params: { Bucket: 'wal', Key: 'a/b c' },
   },
-  { service: 's3', operation: 'GetObject', call: (c) => new S3Client(c).send(new GetObjectCommand({ Bucket: 'wal', Key: 'k' })), params: { Bucket: 'wal', Key: 'k' } },
+  {
+    service: 's3',
+    operation: 'GetObject',
+    call: (c) => new S3Client(c).send(new GetObjectCommand({ Bucket: 'wal', Key: 'k' })),
+    params: { Bucket: 'wal', Key: 'k' },
+  },
   {
     service: 's3',
     operation: 'ListObjectsV2',
@@ -108,7 +164,10 @@ const rows: readonly Row[] = [
   {
     service: 'sqs',
     operation: 'SendMessage',
-    call: (c) => new SQSClient(c).send(new SendMessageCommand({ QueueUrl: `${c.endpoint}/123456789012/q`, MessageBody: 'hello', DelaySeconds: 3 })),
+    call: (c) =>
+      new SQSClient(c).send(
+        new SendMessageCommand({ QueueUrl: `${c.endpoint}/123456789012/q`, MessageBody: 'hello', DelaySeconds: 3 }),
+      ),
     params: { MessageBody: 'hello', DelaySeconds: 3 },
   },
   {
@@ -120,7 +179,10 @@ const rows: readonly Row[] = [
   {
     service: 'states',
     operation: 'DescribeExecution',
-    call: (c) => new SFNClient(c).send(new DescribeExecutionCommand({ executionArn: 'arn:aws:states:eu-west-1:123456789012:execution:m:e' })),
+    call: (c) =>
+      new SFNClient(c).send(
+        new DescribeExecutionCommand({ executionArn: 'arn:aws:states:eu-west-1:123456789012:execution:m:e' }),
+      ),
     params: { executionArn: 'arn:aws:states:eu-west-1:123456789012:execution:m:e' },
   },
   {
@@ -140,9 +202,17 @@ const rows: readonly Row[] = [
     operation: 'Publish',
     call: (c) =>
       new SNSClient(c).send(
-        new PublishCommand({ TopicArn: 'arn:t', Message: 'm', MessageAttributes: { kind: { DataType: 'String', StringValue: 'incident' } } }),
+        new PublishCommand({
+          TopicArn: 'arn:t',
+          Message: 'm',
+          MessageAttributes: { kind: { DataType: 'String', StringValue: 'incident' } },
+        }),
       ),
-    params: { TopicArn: 'arn:t', Message: 'm', MessageAttributes: { kind: { DataType: 'String', StringValue: 'incident' } } },
+    params: {
+      TopicArn: 'arn:t',
+      Message: 'm',
+      MessageAttributes: { kind: { DataType: 'String', StringValue: 'incident' } },
+    },
   },
   {
     service: 'events',
@@ -168,7 +238,12 @@ const rows: readonly Row[] = [
     call: (c) => new LambdaClient(c).send(new GetFunctionCommand({ FunctionName: 'none' })),
     params: { FunctionName: 'none' },
   },
-  { service: 'iam', operation: 'ListRoles', call: (c) => new IAMClient(c).send(new ListRolesCommand({ PathPrefix: '/x/' })), params: { PathPrefix: '/x/' } },
+  {
+    service: 'iam',
+    operation: 'ListRoles',
+    call: (c) => new IAMClient(c).send(new ListRolesCommand({ PathPrefix: '/x/' })),
+    params: { PathPrefix: '/x/' },
+  },
 ];
 
 describe('a call of a real SDK client', () => {
@@ -194,7 +269,10 @@ describe('a call of a real SDK client', () => {
       authorize: async () => ({ allowed: false, principal: 'r', action: 'x', resource: 'y', message }),
     });
     const name = service === 'ec2' ? 'UnauthorizedOperation' : /^AccessDenied(Exception)?$/;
-    const error = await call({ ...test.userConfig, maxAttempts: 1 }).then(() => null, (e: unknown) => e as Error);
+    const error = await call({ ...test.userConfig, maxAttempts: 1 }).then(
+      () => null,
+      (e: unknown) => e as Error,
+    );
     expect(error?.name).toMatch(name);
     expect(error?.message).toContain('is not authorized to perform');
   });
@@ -224,7 +302,9 @@ describe('throttling', () => {
 
   it.each(listing)('of %s that goes on reaches the caller under the name AWS gives it', async (service, call) => {
     test.cloud.faults.add({ service, operation: '*', error: throttleOf(service), probability: 1 });
-    await expect(call({ ...test.userConfig, maxAttempts: 1 })).rejects.toMatchObject({ name: throttleOf(service).code });
+    await expect(call({ ...test.userConfig, maxAttempts: 1 })).rejects.toMatchObject({
+      name: throttleOf(service).code,
+    });
   });
 
   it('never strikes the rehearsal itself', async () => {
@@ -239,11 +319,16 @@ describe('an interceptor', () => {
     const remove = test.cloud.use({
       service: 'ec2',
       operation: 'DescribeInstances',
-      before: () => xmlAnswer('<DescribeInstancesResponse><reservationSet/><nextToken>mine</nextToken></DescribeInstancesResponse>'),
+      before: () =>
+        xmlAnswer(
+          '<DescribeInstancesResponse><reservationSet/><nextToken>mine</nextToken></DescribeInstancesResponse>',
+        ),
     });
     expect((await new EC2Client(test.cloud.adminConfig).send(new DescribeInstancesCommand({}))).NextToken).toBe('mine');
     remove();
-    expect((await new EC2Client(test.cloud.adminConfig).send(new DescribeInstancesCommand({}))).NextToken).toBeUndefined();
+    expect(
+      (await new EC2Client(test.cloud.adminConfig).send(new DescribeInstancesCommand({}))).NextToken,
+    ).toBeUndefined();
   });
 
   it('alters what moto has answered', async () => {
@@ -265,7 +350,9 @@ describe('an interceptor', () => {
         throw new Error('broken interceptor');
       },
     });
-    await expect(new SNSClient({ ...test.cloud.adminConfig, maxAttempts: 1 }).send(new ListTopicsCommand({}))).rejects.toMatchObject({
+    await expect(
+      new SNSClient({ ...test.cloud.adminConfig, maxAttempts: 1 }).send(new ListTopicsCommand({})),
+    ).rejects.toMatchObject({
       name: 'InternalFailure',
       message: expect.stringContaining('broken interceptor') as string,
     });
@@ -284,9 +371,21 @@ it('an object comes back byte for byte, through chunked uploads too', async () =
 
 it('an unsigned call is nobody, and is put before the authorizer', async () => {
   test.cloud.setAuthorizer({
-    authorize: async ({ accessKeyId }) => ({ allowed: false, principal: String(accessKeyId), action: 'a', resource: 'r', message: 'no' }),
+    authorize: async ({ accessKeyId }) => ({
+      allowed: false,
+      principal: String(accessKeyId),
+      action: 'a',
+      resource: 'r',
+      message: 'no',
+    }),
   });
-  const answer = await fetch(`${test.cloud.endpoint}/2015-03-31/functions/x/invocations`, { method: 'POST', body: '{}' });
+  const answer = await fetch(`${test.cloud.endpoint}/2015-03-31/functions/x/invocations`, {
+    method: 'POST',
+    body: '{}',
+  });
   expect(answer.status).toBe(403);
-  expect(test.cloud.gateway.denials.at(-1)).toMatchObject({ caller: { kind: 'other', name: 'anonymous' }, denied: { principal: 'null' } });
+  expect(test.cloud.gateway.denials.at(-1)).toMatchObject({
+    caller: { kind: 'other', name: 'anonymous' },
+    denied: { principal: 'null' },
+  });
 });

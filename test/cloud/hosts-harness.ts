@@ -66,11 +66,7 @@ export interface MiniCloud {
 /** Headers that belong to one connection. */
 const OURS = new Set(['host', 'content-length', 'connection']);
 
-async function answer(
-  request: AwsRequest,
-  interceptors: readonly Interceptor[],
-  moto: () => Moto | undefined,
-): Promise<AwsResponse> {
+async function answer(request: AwsRequest, interceptors: readonly Interceptor[], moto: Moto): Promise<AwsResponse> {
   const mine = interceptors.filter(
     (i) => i.service === request.service && (i.operation === '*' || i.operation === request.operation),
   );
@@ -79,7 +75,7 @@ async function answer(
     if (early !== undefined) return early;
   }
   const headers = Object.entries(request.headers as Record<string, string>).filter(([name]) => !OURS.has(name));
-  const forwarded = await fetch(`${moto()!.endpoint}${request.url}`, {
+  const forwarded = await fetch(`${moto.endpoint}${request.url}`, {
     method: request.method,
     headers,
     ...(request.method === 'GET' ? {} : { body: new Uint8Array(request.body) }),
@@ -98,9 +94,8 @@ export async function startMiniCloud(): Promise<MiniCloud> {
   const interceptors: Interceptor[] = [];
   const requests: AwsRequest[] = [];
   const events: CloudEvent[] = [];
-  let moto: Moto | undefined;
 
-  async function serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  async function serve(moto: Moto, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of incoming) chunks.push(chunk as Buffer);
     const request = parseRequest({
@@ -110,16 +105,17 @@ export async function startMiniCloud(): Promise<MiniCloud> {
       body: Buffer.concat(chunks),
     });
     requests.push(request);
-    const response = await answer(request, interceptors, () => moto);
+    const response = await answer(request, interceptors, moto);
     outgoing.writeHead(response.status, response.headers).end(response.body);
   }
-  const server = createServer((incoming, outgoing) => {
-    serve(incoming, outgoing).catch((error: unknown) => outgoing.writeHead(500).end(String(error)));
-  });
+  const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  moto = await startMoto({ gatewayPort: port, logFile: join(rootDir, 'moto.log') });
+  const moto = await startMoto({ gatewayPort: port, logFile: join(rootDir, 'moto.log') });
+  server.on('request', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    serve(moto, incoming, outgoing).catch((error: unknown) => outgoing.writeHead(500).end(String(error)));
+  });
   return {
     moto: { endpoint: moto.endpoint, region: REGION },
     config: {
@@ -135,7 +131,7 @@ export async function startMiniCloud(): Promise<MiniCloud> {
     async stop() {
       server.closeAllConnections();
       server.close();
-      await moto?.stop();
+      await moto.stop();
       await rm(rootDir, { recursive: true, force: true });
     },
   };

@@ -88,7 +88,7 @@ describe('a launch', () => {
     );
     const id = launched.Instances![0]!.InstanceId!;
     const instance = await fleet.describe(id);
-    const tags = Object.fromEntries(instance.Tags!.map((t) => [t.Key, t.Value]));
+    const tags = Object.fromEntries(instance.Tags!.map((t): [string, string] => [t.Key!, t.Value!]));
     expect(tags).toMatchObject({
       team: 'db',
       'rejoin:cluster': 'orders',

@@ -30,8 +30,13 @@ interface Answer {
 }
 
 async function invoke(name: string, event: unknown): Promise<Answer> {
-  const answer = await client.send(new InvokeCommand({ FunctionName: name, Payload: Buffer.from(JSON.stringify(event)) }));
-  return { error: answer.FunctionError, payload: JSON.parse(Buffer.from(answer.Payload!).toString()) as Record<string, unknown> };
+  const answer = await client.send(
+    new InvokeCommand({ FunctionName: name, Payload: Buffer.from(JSON.stringify(event)) }),
+  );
+  return {
+    error: answer.FunctionError,
+    payload: JSON.parse(Buffer.from(answer.Payload!).toString()) as Record<string, unknown>,
+  };
 }
 
 const echoed = async (name: string): Promise<{ pid: number; invocations: number }> =>
@@ -50,7 +55,10 @@ describe('an invocation', () => {
     const first = await echoed('single');
     const second = await echoed('single');
     expect(second).toMatchObject({ pid: first.pid, invocations: first.invocations + 1 });
-    expect(test.cloud.lambdas.invocations.filter((i) => i.functionName === 'single').map((i) => i.coldStart)).toEqual([true, false]);
+    expect(test.cloud.lambdas.invocations.filter((i) => i.functionName === 'single').map((i) => i.coldStart)).toEqual([
+      true,
+      false,
+    ]);
   });
 
   it('finds a process that was started ahead', async () => {
@@ -58,7 +66,10 @@ describe('an invocation', () => {
     lambdas.register(workerSpec({ name: 'warm' }));
     await lambdas.prewarm('warm');
     await echoed('warm');
-    expect(lambdas.invocations.find((i) => i.functionName === 'warm')).toMatchObject({ coldStart: false, outcome: 'done' });
+    expect(lambdas.invocations.find((i) => i.functionName === 'warm')).toMatchObject({
+      coldStart: false,
+      outcome: 'done',
+    });
   });
 
   it('has a process to itself', async () => {
@@ -95,7 +106,13 @@ describe('a function that', () => {
 
   it.each([
     ['ends its process', 'worker', { mode: 'exit', status: 3 }, 'Runtime.ExitError', 'exit status 3'],
-    ['leaves a rejection unhandled', 'worker', { mode: 'reject' }, 'Runtime.UnhandledPromiseRejection', 'nobody waits for this'],
+    [
+      'leaves a rejection unhandled',
+      'worker',
+      { mode: 'reject' },
+      'Runtime.UnhandledPromiseRejection',
+      'nobody waits for this',
+    ],
     ['takes too long', 'short', { mode: 'hang' }, 'Sandbox.Timedout', 'Task timed out after 1.00 seconds'],
     ['exports no handler', 'broken', {}, 'Runtime.HandlerNotFound', 'exports no function missing'],
     ['has no code', 'lost', {}, 'Runtime.ImportModuleError', 'no index.mjs'],
@@ -123,7 +140,11 @@ describe('a function that', () => {
 
 describe('an asynchronous event', () => {
   const sendAsync = async (name: string, event: unknown): Promise<number | undefined> => {
-    const command = new InvokeCommand({ FunctionName: name, InvocationType: 'Event', Payload: Buffer.from(JSON.stringify(event)) });
+    const command = new InvokeCommand({
+      FunctionName: name,
+      InvocationType: 'Event',
+      Payload: Buffer.from(JSON.stringify(event)),
+    });
     return (await client.send(command)).StatusCode;
   };
 
@@ -136,7 +157,7 @@ describe('an asynchronous event', () => {
   it('that fails is tried three times and then given up, aloud', async () => {
     const file = join(test.workDir, 'retried.jsonl');
     await sendAsync('worker', { mode: 'throw', name: 'Nope', message: 'never', file });
-    await eventually('given up', () => told.find((event) => event.what.includes('given up after 3 attempts')) ?? null);
+    await eventually('given up', () => told.find((event) => event.what.includes('given up: 3 attempts failed')) ?? null);
     expect(handled(file)).toHaveLength(3);
   });
 });
@@ -156,8 +177,12 @@ describe('a kill rule', () => {
     const answered = cloud.calls.records.slice(mark).filter((r) => r.service === 'sts' && r.status === 200);
     expect(answered).toHaveLength(carriedOut);
     expect(cloud.calls.byFunction(mark)).toEqual({ calls: { 'sts:GetCallerIdentity': 2 } });
-    expect(told.find((e) => e.kind === 'fault' && e.what === `killed calls ${moment} sts:GetCallerIdentity`)).toBeDefined();
-    expect(await invoke('calls', { mode: 'call', calls: 5, tag: moment })).toMatchObject({ payload: [200, 200, 200, 200, 200] });
+    expect(
+      told.find((e) => e.kind === 'fault' && e.what === `killed calls ${moment} sts:GetCallerIdentity`),
+    ).toBeDefined();
+    expect(await invoke('calls', { mode: 'call', calls: 5, tag: moment })).toMatchObject({
+      payload: [200, 200, 200, 200, 200],
+    });
   });
 });
 

@@ -1,4 +1,11 @@
-import { CreateQueueCommand, GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageBatchCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import {
+  CreateQueueCommand,
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+  SendMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { eventually, handled, startTestCloud, workerSpec } from './cloud-harness.ts';
@@ -33,8 +40,15 @@ async function mapped(options: { fifo?: boolean; batchSize?: number; maxReceiveC
   const fifo: Record<string, string> = options.fifo ? { FifoQueue: 'true' } : {};
   const name = `q${++queues}`;
   const dlq = await createQueue(`${name}-dlq${suffix}`, fifo);
-  const redrive = { deadLetterTargetArn: `arn:aws:sqs:eu-west-1:123456789012:${name}-dlq${suffix}`, maxReceiveCount: options.maxReceiveCount ?? 5 };
-  const url = await createQueue(`${name}${suffix}`, { ...fifo, VisibilityTimeout: '30', RedrivePolicy: JSON.stringify(redrive) });
+  const redrive = {
+    deadLetterTargetArn: `arn:aws:sqs:eu-west-1:123456789012:${name}-dlq${suffix}`,
+    maxReceiveCount: options.maxReceiveCount ?? 5,
+  };
+  const url = await createQueue(`${name}${suffix}`, {
+    ...fifo,
+    VisibilityTimeout: '30',
+    RedrivePolicy: JSON.stringify(redrive),
+  });
   const mapping = {
     queueUrl: url,
     queueArn: `arn:aws:sqs:eu-west-1:123456789012:${name}${suffix}`,
@@ -58,7 +72,9 @@ const send = (url: string, body: unknown, group?: string): Promise<unknown> =>
 
 async function depth(url: string): Promise<number> {
   const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['All'] }));
-  return Number(Attributes?.['ApproximateNumberOfMessages']) + Number(Attributes?.['ApproximateNumberOfMessagesNotVisible']);
+  return (
+    Number(Attributes?.['ApproximateNumberOfMessages']) + Number(Attributes?.['ApproximateNumberOfMessagesNotVisible'])
+  );
 }
 
 it('hands messages over in a batch as soon as they are sent, and removes them', async () => {
@@ -83,7 +99,12 @@ it('brings back only the messages that failed', async () => {
   ];
   await sqs.send(new SendMessageBatchCommand({ QueueUrl: url, Entries: entries }));
   const lines = await eventually('a second delivery', () => (handled(file).length >= 4 ? handled(file) : null));
-  expect(lines.slice(0, 4).map((line) => [line['n'], line['receives']])).toEqual([[1, 1], [2, 1], [3, 1], [2, 2]]);
+  expect(lines.slice(0, 4).map((line) => [line['n'], line['receives']])).toEqual([
+    [1, 1],
+    [2, 1],
+    [3, 1],
+    [2, 2],
+  ]);
 });
 
 it('leaves a message that nobody can read to the dead-letter queue after its receives, unread by none', async () => {
@@ -117,7 +138,9 @@ it('holds a FIFO group back until its failed message has succeeded or left', asy
   const { url, dlq, file } = await mapped({ fifo: true, batchSize: 1, maxReceiveCount: 2 });
   await send(url, { n: 'bad', mode: 'throw', name: 'E', message: 'no', file }, 'orders');
   await send(url, { n: 'next', file }, 'orders');
-  const lines = await eventually('the next one', () => (handled(file).some((l) => l['n'] === 'next') ? handled(file) : null));
+  const lines = await eventually('the next one', () =>
+    handled(file).some((l) => l['n'] === 'next') ? handled(file) : null,
+  );
   expect(lines.map((line) => line['n'])).toEqual(['bad', 'bad', 'next']);
   expect(await depth(dlq)).toBe(1);
 });

@@ -105,6 +105,33 @@ describe('prepare, where the data directory is presented as it is', () => {
   });
 });
 
+describe('the first node of a new cluster, as docs/hosts.md makes it', () => {
+  let set: HostSet;
+  beforeAll(async () => {
+    set = await makeHosts({ octet: 205, third: 3, count: 1, filled: false });
+  });
+  afterAll(() => set.dispose());
+
+  it('starts from new data at no position', async () => {
+    const [host] = set.hosts as [Host];
+    await must(host.script('prepare', { SOURCE: 'peer', VOLUME_ID: 'none' }));
+    const empty = await host.script('bootstrap', { STATE_UUID: '00000000-0000-0000-0000-000000000000', SEQNO: '-1' });
+    expect(empty.code, 'nothing to start from').toBe(11);
+    const user = process.getuid?.() === 0 ? [`--user=${host.env['REJOIN_UNIX_USER']}`] : [];
+    await run('mariadb-install-db', [
+      `--defaults-file=${host.env['REJOIN_DEFAULTS_FILE']}`,
+      `--datadir=${host.volume}`,
+      ...user,
+      '--wsrep-on=OFF',
+    ]);
+    const at = await must(host.script('position'));
+    expect(at).toMatchObject({ stateUuid: '00000000-0000-0000-0000-000000000000', seqno: -1, source: 'recovered' });
+    await must(host.script('bootstrap', { STATE_UUID: String(at['stateUuid']), SEQNO: String(at['seqno']) }));
+    expect(await status(host, 'wsrep_cluster_status')).toBe('Primary');
+    expect(await status(host, 'wsrep_cluster_state_uuid')).not.toMatch(/^0{8}-/);
+  });
+});
+
 // A loop device stands for the EBS volume; making one takes root, as the script itself does on a host.
 describe.runIf(process.getuid?.() === 0)('prepare, with a device', () => {
   let set: HostSet;

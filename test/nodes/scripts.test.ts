@@ -229,8 +229,14 @@ describe('the scripts on real Galera nodes', () => {
   });
 
   it('join answers with the last messages when the server ends before it has joined', async () => {
-    const squatter = createServer();
-    await new Promise<void>((resolve) => squatter.listen(4567, c.address, resolve));
+    // The killed server's port may be held for a moment longer.
+    const squatter = await eventually(`${c.address}:4567 free`, 20, async () => {
+      const server = createServer();
+      return new Promise<typeof server | undefined>((resolve) => {
+        server.once('error', () => resolve(undefined));
+        server.listen(4567, c.address, () => resolve(server));
+      });
+    });
     try {
       const result = await c.script('join', { PEERS: a.address, DONOR: 'any' });
       expect(result.code, result.stderr).toBe(31);

@@ -88,7 +88,7 @@ async function launchSomewhere(
   state: ReplaceState,
   context: StepContext,
   spec: ClusterSpec,
-  subnets: ClusterSpec['subnets'],
+  subnets: readonly ClusterSpec['subnets'][number][],
   volume: string | null,
 ): Promise<Instance> {
   const refusals: string[] = [];

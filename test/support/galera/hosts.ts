@@ -90,7 +90,7 @@ async function makeHost(root: string, n: number, address: string, cluster: strin
   await symlink(volume, dataDir);
   const prepared = await prepareHostDir({ hostDir: dir, dataDir, address, port: 3306, instanceId: id, cluster });
   if (filled) await fillDataDir(volume);
-  const env = { PATH: SYSTEM_PATH, HOME: '/root', LANG: 'C.UTF-8', ...prepared.env };
+  const env: Record<string, string> = { PATH: SYSTEM_PATH, HOME: '/root', LANG: 'C.UTF-8', ...prepared.env };
   const logFile = join(dir, 'mariadbd.log');
   return {
     id,

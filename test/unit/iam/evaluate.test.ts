@@ -69,7 +69,7 @@ describe('deciding over statements', () => {
     ['both Action and NotAction', [allow('*', '*', { NotAction: 'x:*' })], 'implicitDeny'],
     ['no resource at all', [{ Effect: 'Allow', Action: '*' }], 'implicitDeny'],
     ['an Effect in lower case', [{ Effect: 'allow', Action: '*', Resource: '*' }], 'implicitDeny'],
-    ['a Deny that cannot be read', [allow('*'), { Effect: 'Deny', Action: 7n }], 'explicitDeny'],
+    ['a Deny that cannot be read', [allow('*'), { Effect: 'Deny', Action: [{}] }], 'explicitDeny'],
   ])('fails closed on %s', (_name, statements, effect) =>
     expect(decide(policy(...statements), stop).effect).toBe(effect),
   );

@@ -105,7 +105,11 @@ function step(view: ClusterView, c: Change): ClusterView {
       const suspicions = Object.fromEntries(c.suspicion === null ? others : [...others, [c.node, c.suspicion]]);
       return { ...view, ledger: { ...view.ledger, suspicions } };
     }
-    default:
+    case 'OpenIncident':
+    case 'CloseIncident':
+    case 'ReleaseClaim':
+    case 'SettleDrain':
+    case 'StartRecovery':
       return view;
   }
 }

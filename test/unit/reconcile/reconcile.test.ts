@@ -144,6 +144,24 @@ describe('a crashed writer', () => {
   });
 });
 
+describe('a recovery that does not help', () => {
+  it('is given up after a few executions: one message, and nothing more until the retry time', async () => {
+    const { cloud, a } = healthy();
+    crash(cloud, a);
+    await cloud.ledger.setSuspicion('orders', a, { sinceMs: cloud.clock.nowMs() - 5000, kind: 'refused' });
+    cloud.aws.after = (call) => {
+      if (call.operation !== 'Workflows.start') return;
+      for (const arn of cloud.aws.executions.keys()) cloud.aws.endExecution(arn, 'FAILED');
+    };
+    for (let i = 0; i < 5; i += 1) await reconcile('orders', cloud);
+    expect(cloud.aws.executions.size).toBe(5);
+    expect(cloud.aws.published.map((p) => p.subject)).toEqual(['orders: REFUSED_ESCALATED']);
+    await cloud.clock.advance(900_000);
+    await reconcile('orders', cloud);
+    expect([...cloud.aws.executions.keys()].some((arn) => arn.endsWith('-rejoin-6'))).toBe(true);
+  });
+});
+
 describe('when AWS fails', () => {
   it('every single failing call converges at the second look', async () => {
     const operations = [

@@ -16,6 +16,25 @@ const planOf = (s: Scenario): Plan => {
 const starts = (p: Plan): string[] => shortChanges(p).filter((c) => c.startsWith('start'));
 const crashed = { says: 'refused', suspectForSeconds: 5 } as const;
 
+describe('before all: one failed probe triggers nothing', () => {
+  it.each<[string, NonNullable<Scenario['nodes']>[string]]>([
+    ['a first failure', { says: 'refused' }],
+    ['a second one too soon after', { says: 'silent', suspectForSeconds: 1.4 }],
+    [
+      'a first failure of a node that was partitioned for long',
+      { says: 'refused', suspectForSeconds: 500, suspectOf: 'partitioned' },
+    ],
+  ])('%s changes no routing and starts nothing', (_, a) => {
+    expect(shortChanges(planOf({ nodes: { a } })).filter((c) => !c.startsWith('suspect'))).toEqual([]);
+  });
+
+  it('the same failure 1.5 s later does', () => {
+    expect(shortChanges(planOf({ nodes: { a: { says: 'refused', suspectForSeconds: 1.5 } } }))).toContain(
+      'writer a -> b',
+    );
+  });
+});
+
 describe('rule 1: the last healthy target stays', () => {
   it('when no node serves, nothing leaves the read group', () => {
     const p = planOf({ nodes: { a: crashed, b: crashed, c: crashed } });
@@ -82,6 +101,19 @@ describe('rule 2: at most one writer is routed', () => {
     expect(applied.stale).toContain('epoch 2');
     expect(cloud.aws.callsOf('TargetGroups.deregister')).toEqual([]);
     expect(cloud.aws.callsOf('Workflows.start')).toEqual([]);
+  });
+
+  it('nothing is routed when the new writer could not be written down', async () => {
+    const cloud = fakeCloud();
+    const [a] = healthyCluster(cloud.aws).map((i) => i.id);
+    cloud.aws.setState(a ?? '', 'terminated');
+    const view = await observe('orders', cloud);
+    if (view === null) throw new Error('the cluster is declared');
+    cloud.aws.failNext('Ledger.setWriter', new Error('throttled'));
+    await apply(plan(view, diagnose(view), view.atMs), view, cloud);
+    expect(cloud.aws.callsOf('TargetGroups.deregister')).toEqual([]);
+    expect(cloud.aws.callsOf('TargetGroups.register')).toEqual([]);
+    expect(cloud.aws.callsOf('DnsZones.upsert')).toEqual([]);
   });
 
   it('when another hand has changed the writer, nothing is routed', async () => {
@@ -231,6 +263,8 @@ describe('rule 9: DNS is never in the way', () => {
     cloud.aws.failNext('DnsZones.upsert', new Error('Route 53 is away'));
     const applied = await apply(plan(view, diagnose(view), view.atMs), view, cloud);
     expect(applied.failures.map((f) => f.change.kind)).toEqual(['UpsertRecord']);
+    const order = cloud.aws.calls.map((c) => c.operation);
+    expect(order.indexOf('Workflows.start')).toBeLessThan(order.indexOf('DnsZones.upsert'));
     expect(cloud.aws.executions.size).toBe(1);
   });
 });

@@ -1,0 +1,64 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { configSchema, parseConfig } from '../../lib/config.ts';
+import { EXAMPLE, ROOT, exampleConfig, exampleStack, newApp } from './fixture.ts';
+
+const example = (): Record<string, unknown> => JSON.parse(readFileSync(EXAMPLE, 'utf8')) as Record<string, unknown>;
+
+function runApp(context: Readonly<Record<string, string>>): { readonly status: number | null; readonly stderr: string } {
+  const env = { ...process.env, CDK_CONTEXT_JSON: JSON.stringify(context), CDK_OUTDIR: mkdtempSync(join(tmpdir(), 'rejoin-app-')) };
+  return spawnSync(process.execPath, ['bin/rejoin.ts'], { cwd: ROOT, encoding: 'utf8', env });
+}
+
+describe('the configuration file', () => {
+  it.each([
+    ['a VPC id that is none', { vpc: { id: 'main', subnets: [] } }, /f\.json: vpc\.id is "main": give an id such as vpc-0123456789abcdef0/],
+    ['a property that nobody reads', { clustres: [] }, /Unrecognized key|clustres/],
+    ['no clusters', { clusters: undefined }, /f\.json: clusters is missing: /],
+    ['a number for an account', { account: 111122223333 }, /f\.json: account is 111122223333: /],
+    ['a role that is none', { instanceRoleArns: ['orders'] }, /instanceRoleArns\[0\] is "orders": give the ARN of a role/],
+  ])('is refused with %s', (_what, change, message) => {
+    expect(() => parseConfig('f.json', JSON.stringify({ ...example(), ...change }))).toThrow(message);
+  });
+
+  it('is refused when it is not JSON, naming the file', () => {
+    expect(() => parseConfig('f.json', '{')).toThrow(/f\.json is not JSON .*compare docs\/example\.rejoin\.json/);
+  });
+
+  it('is refused with a retention that CloudWatch Logs does not take', () => {
+    expect(() => exampleStack(newApp(), { ...exampleConfig(), logRetentionDays: 10 })).toThrow(/logRetentionDays is 10: CloudWatch Logs takes 1, 3, 5/);
+  });
+
+  it('has each of its properties in docs/deploy.md', () => {
+    const guide = readFileSync(join(ROOT, 'docs', 'deploy.md'), 'utf8');
+    const properties = Object.keys(configSchema.shape).filter((name) => name !== '$schema');
+    expect(properties.filter((name) => !guide.includes(`\`${name}`))).toEqual([]);
+  });
+});
+
+describe('bin/rejoin.ts', () => {
+  it('says what is missing and how to give it, without a configuration', () => {
+    const { status, stderr } = runApp({});
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/context value "config" must name a JSON file.*npx cdk deploy -c config=rejoin\.json/);
+  });
+
+  it('names a file that is not there', () => {
+    const { status, stderr } = runApp({ config: 'nowhere.json' });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/config is "nowhere\.json": there is no file .*nowhere\.json/);
+  });
+
+  it('names what is wrong in a cluster', () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'rejoin-config-')), 'rejoin.json');
+    const config = example() as { clusters: Record<string, unknown>[] };
+    writeFileSync(file, JSON.stringify({ ...config, clusters: config.clusters.map((c) => ({ ...c, nodes: 4 })) }));
+    const { status, stderr } = runApp({ config: file });
+    expect(status).toBe(1);
+    // Without bundles the app stops earlier, and says so.
+    expect(stderr).toMatch(/cluster "orders": nodes is 4: use an odd number|no bundle at .*npm run bundle/);
+  });
+});

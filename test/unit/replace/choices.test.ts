@@ -1,0 +1,129 @@
+/** The pure decisions of the replacement workflow, as tables. */
+import { describe, expect, it } from 'vitest';
+import type { Volume } from '../../../lambdas/cloud/ports.ts';
+import type { Instance, Node } from '../../../lambdas/model/view.ts';
+import { chooseDonor } from '../../../lambdas/recovery/choose-donor.ts';
+import { explain } from '../../../lambdas/recovery/finish.ts';
+import { duration, pollSeconds } from '../../../lambdas/recovery/wait.ts';
+import { chooseSubnets } from '../../../lambdas/replace/choose-zone.ts';
+import { orphanedVolume, useOf } from '../../../lambdas/replace/choose-volume.ts';
+import { clientToken } from '../../../lambdas/replace/steps/launch.ts';
+import { aStatus, answered } from '../../fakes/index.ts';
+
+const instance = (id: string, zone: string, state: Instance['state'] = 'running'): Instance => ({
+  id,
+  state,
+  zone: `eu-west-1${zone}`,
+  subnetId: null,
+  privateIp: null,
+  launchedAtMs: 0,
+  tags: {},
+  volumes: [],
+});
+
+type Said = Parameters<typeof aStatus>[0];
+const node = (id: string, zone: string, said: Said = {}): Node => ({ instance: instance(id, zone), probe: answered(aStatus(said)) });
+const mute = (id: string, zone: string): Node => ({
+  instance: instance(id, zone),
+  probe: { kind: 'silent', atMs: 0, tookMs: 0, detail: '' },
+});
+
+describe('chooseDonor', () => {
+  const table: [string, readonly Node[], string | null, string | null, string | null][] = [
+    ['never the writer while another is Synced', [node('w', 'a'), node('x', 'b')], 'w', 'a', 'x'],
+    ["in the joiner's zone", [node('x', 'a'), node('y', 'c'), node('w', 'b')], 'w', 'c', 'y'],
+    ['the lowest id among equals', [node('y', 'a'), node('x', 'b')], null, 'c', 'x'],
+    ['the writer when it is the last', [node('w', 'a'), mute('x', 'b')], 'w', 'a', 'w'],
+    ['not a donor that is busy', [node('x', 'a', { state: 'Donor/Desynced' }), node('w', 'b')], 'w', 'a', 'w'],
+    ['not outside the primary component', [node('x', 'a', { component: 'Non-Primary' })], null, 'a', null],
+    ['not one that is not ready', [node('x', 'a', { ready: false })], null, 'a', null],
+    ['nobody', [mute('x', 'a')], null, 'a', null],
+  ];
+  it.each(table)('%s', (_, nodes, writer, zone, expected) => {
+    const donor = chooseDonor(nodes, writer, zone === null ? null : `eu-west-1${zone}`);
+    expect(donor?.node.instance.id ?? null).toBe(expected);
+  });
+});
+
+describe('chooseSubnets', () => {
+  const subnets = ['a', 'b', 'c'].map((z) => ({ id: `subnet-${z}`, zone: `eu-west-1${z}` }));
+  const table: [string, readonly Instance[], string | null, string][] = [
+    ["the lost node's zone first", [instance('1', 'a'), instance('2', 'b')], 'eu-west-1b', 'b c a'],
+    ['then the zones with the fewest nodes', [instance('1', 'a'), instance('2', 'a'), instance('3', 'b')], null, 'c b a'],
+    ['by name among equals', [], null, 'a b c'],
+  ];
+  it.each(table)('%s', (_, live, preferred, expected) => {
+    expect(chooseSubnets(subnets, live, preferred).map((s) => s.id.at(-1)).join(' ')).toBe(expected);
+  });
+});
+
+const volume = (change: Partial<Volume> = {}): Volume => ({
+  id: 'vol-1',
+  state: 'available',
+  zone: 'eu-west-1a',
+  tags: { 'rejoin:cluster': 'orders' },
+  attachedTo: null,
+  device: null,
+  ...change,
+});
+
+describe('orphanedVolume', () => {
+  it.each([
+    ['the only one in the zone', [volume()], 'vol-1'],
+    ['none of two', [volume(), volume({ id: 'vol-2' })], null],
+    ["not another cluster's", [volume({ tags: { 'rejoin:cluster': 'billing' } })], null],
+    ['not in another zone', [volume({ zone: 'eu-west-1b' })], null],
+    ['not one in use', [volume({ state: 'in-use', attachedTo: 'i-1' })], null],
+    ['not one that did not seed', [volume({ tags: { 'rejoin:cluster': 'orders', 'rejoin:unusable': 'x' } })], null],
+  ] satisfies [string, Volume[], string | null][])('%s', (_, volumes, expected) => {
+    expect(orphanedVolume(volumes, 'orders', 'eu-west-1a')).toBe(expected);
+  });
+});
+
+describe('useOf', () => {
+  it.each([
+    [undefined, 'gone'],
+    [volume(), 'attach'],
+    [volume({ zone: 'eu-west-1b' }), 'gone'],
+    [volume({ state: 'in-use', attachedTo: 'joiner' }), 'attached'],
+    [volume({ state: 'in-use', attachedTo: 'lost' }), 'detach'],
+    [volume({ state: 'in-use', attachedTo: 'stranger' }), 'gone'],
+    [volume({ state: 'in-use', attachedTo: null }), 'wait'],
+    [volume({ state: 'creating' }), 'wait'],
+    [volume({ state: 'deleting' }), 'gone'],
+    [volume({ state: 'error' }), 'gone'],
+  ] satisfies [Volume | undefined, string][])('%o is %s', (found, expected) => {
+    expect(useOf(found, 'joiner', 'lost', 'eu-west-1a').kind).toBe(expected);
+  });
+});
+
+describe('small things', () => {
+  it('a client token fits into 64 characters and differs by subnet and disk', () => {
+    const token = clientToken('arn:execution', 'subnet-1', null);
+    expect(token).toHaveLength(64);
+    expect(clientToken('arn:execution', 'subnet-1', null)).toBe(token);
+    expect(new Set([token, clientToken('arn:execution', 'subnet-2', null), clientToken('arn:execution', 'subnet-1', '/dev/sdf')]).size).toBe(3);
+  });
+
+  it.each([
+    [0, 1],
+    [19_999, 1],
+    [60_000, 6],
+    [3_600_000, 15],
+  ])('after %d ms of waiting it asks every %d s', (waited, seconds) => {
+    expect(pollSeconds(waited)).toBe(seconds);
+  });
+
+  it('says how long things took', () => {
+    expect([duration(900), duration(61_000), duration(-5)]).toEqual(['1 s', '1 min 1 s', '0 s']);
+  });
+
+  it.each([
+    ['LaunchFailed', '{"errorType":"LaunchFailed","errorMessage":"no room"}', 'no room', 'docs/runbook.md#launchfailed'],
+    ['AccessDenied', 'plain words', 'plain words', 'docs/runbook.md#workflow-failed'],
+    ['NotRouted', '{"errorType":"NotRouted","errorMess', '{"errorType":"NotRouted","errorMess', 'docs/runbook.md#notrouted'],
+    ['Unknown', '', 'no cause was given', 'docs/runbook.md#workflow-failed'],
+  ])('explains %s with cause %s', (Error, Cause, sentence, anchor) => {
+    expect(explain({ Error, Cause })).toEqual({ name: Error, sentence, anchor });
+  });
+});
