@@ -18,6 +18,7 @@ if (typeof given !== 'string' || given === '') {
   );
 }
 const file = resolve(given);
-if (!existsSync(file)) throw new Error(`config is ${JSON.stringify(given)}: there is no file ${file}; compare docs/example.rejoin.json`);
+if (!existsSync(file))
+  throw new Error(`config is ${JSON.stringify(given)}: there is no file ${file}; compare docs/example.rejoin.json`);
 const config = parseConfig(given, readFileSync(file, 'utf8'));
 new RejoinStack(app, config.stackName ?? 'Rejoin', { config });

@@ -16,12 +16,16 @@ const parameters: Place = { service: 'ssm', resource: `parameter${SPEC_PREFIX}*`
 const targetGroups: Place = { service: 'elasticloadbalancing', resource: 'targetgroup/*/*' };
 const ec2 = (type: string): Place => ({ service: 'ec2', resource: `${type}/*` });
 
-const UNSCOPED_REASON = 'Only actions for which AWS has no finer resource; each is listed with its reason in lib/permissions.ts, and a test holds the list.';
-const SPECS_REASON = 'A cluster may be added by another stack without a change here; the path holds nothing but cluster specifications.';
-const TAGGED_REASON = 'Instances and volumes come and go with replacements; the condition on the tag rejoin:cluster decides, at launch and after.';
+const UNSCOPED_REASON =
+  'Only actions for which AWS has no finer resource; each is listed with its reason in lib/permissions.ts, and a test holds the list.';
+const SPECS_REASON =
+  'A cluster may be added by another stack without a change here; the path holds nothing but cluster specifications.';
+const TAGGED_REASON =
+  'Instances and volumes come and go with replacements; the condition on the tag rejoin:cluster decides, at launch and after.';
 const TEMPLATE_REASON =
   "A launch names what the cluster's launch template names, which a cluster in another stack chooses; the tags demanded of the instance bind every launch.";
-const GROUPS_REASON = 'A cluster may bring a target group from another stack; the condition on the tag rejoin:cluster decides.';
+const GROUPS_REASON =
+  'A cluster may bring a target group from another stack; the condition on the tag rejoin:cluster decides.';
 const EXECUTIONS_REASON = 'Executions are named when they start; the machine is named.';
 
 /** A resource as cdk-nag writes it: pseudo parameters in angle brackets. */
@@ -47,7 +51,8 @@ export function acknowledgeFindings(plane: ControlPlane): void {
   const { signals, reconcile, watch, operate } = plane;
   const functions = { signals, reconcile, watch, operate, replace, bootstrap };
   for (const { function: f } of Object.values(functions)) finding(f.role, '*', UNSCOPED_REASON);
-  for (const { function: f } of [reconcile, watch, operate, replace, bootstrap]) acknowledge(f.role, [parameters], SPECS_REASON);
+  for (const { function: f } of [reconcile, watch, operate, replace, bootstrap])
+    acknowledge(f.role, [parameters], SPECS_REASON);
   for (const workflow of [replace, bootstrap]) acknowledgeWorkflow(workflow);
   acknowledge(reconcile.function.role, [targetGroups], GROUPS_REASON);
   acknowledge(
@@ -68,7 +73,8 @@ export function acknowledgeFindings(plane: ControlPlane): void {
   );
   Validations.of(watch.deadLetters).acknowledge({
     id: 'AwsSolutions-SQS3',
-    reason: 'This is a dead-letter queue: of the schedule and of failed asynchronous invocations, which cdk-nag does not look at.',
+    reason:
+      'This is a dead-letter queue: of the schedule and of failed asynchronous invocations, which cdk-nag does not look at.',
   });
 }
 

@@ -52,7 +52,9 @@ export const configSchema = z.strictObject({
   /** For an editor. */
   $schema: z.optional(z.string()),
   /** `Rejoin` unless given. */
-  stackName: z.optional(text(/^[A-Za-z][A-Za-z0-9-]{0,127}$/, 'use letters, digits and hyphens, starting with a letter')),
+  stackName: z.optional(
+    text(/^[A-Za-z][A-Za-z0-9-]{0,127}$/, 'use letters, digits and hyphens, starting with a letter'),
+  ),
   account: z.optional(text(/^\d{12}$/, 'give the 12 digits of an account, in quotes')),
   region: z.optional(text(/^[a-z]{2}(-[a-z]+)+-\d$/, 'give a Region, such as eu-west-1')),
   vpc: z.strictObject({
@@ -66,8 +68,12 @@ export const configSchema = z.strictObject({
   instanceRoleArns: z.optional(z.array(roleArn)),
   volumeKeyArns: z.optional(z.array(arn('kms', 'a key'))),
   vpcEndpoints: z.optional(z.boolean()),
-  probeIntervalMs: z.optional(z.number().check(z.gte(200, 'give from 200 to 60000 ms'), z.lte(60_000, 'give from 200 to 60000 ms'))),
-  sweepSeconds: z.optional(z.number().check(z.gte(10, 'give from 10 to 3600 seconds'), z.lte(3600, 'give from 10 to 3600 seconds'))),
+  probeIntervalMs: z.optional(
+    z.number().check(z.gte(200, 'give from 200 to 60000 ms'), z.lte(60_000, 'give from 200 to 60000 ms')),
+  ),
+  sweepSeconds: z.optional(
+    z.number().check(z.gte(10, 'give from 10 to 3600 seconds'), z.lte(3600, 'give from 10 to 3600 seconds')),
+  ),
   logRetentionDays: z.optional(z.number()),
   /** Ledger, key and logs go with the stack; only for a plane that is thrown away. */
   destroyWithStack: z.optional(z.boolean()),
@@ -84,7 +90,10 @@ const at = (value: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | null | undefined)?.[key], value);
 
 const written = (path: readonly PropertyKey[]): string =>
-  path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('').replace(/^\./, '') || 'the file';
+  path
+    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+    .join('')
+    .replace(/^\./, '') || 'the file';
 
 /**
  * Reads the configuration's text. `source` names it in errors.
@@ -95,12 +104,15 @@ export function parseConfig(source: string, content: string): RejoinConfig {
   try {
     value = JSON.parse(content);
   } catch (error) {
-    throw new Error(`${source} is not JSON (${(error as Error).message}); compare docs/example.rejoin.json`, { cause: error });
+    throw new Error(`${source} is not JSON (${(error as Error).message}); compare docs/example.rejoin.json`, {
+      cause: error,
+    });
   }
   const parsed = configSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const lines = parsed.error.issues.map(
-    (issue) => `${source}: ${written(issue.path)} is ${JSON.stringify(at(value, issue.path)) ?? 'missing'}: ${issue.message}`,
+    (issue) =>
+      `${source}: ${written(issue.path)} is ${JSON.stringify(at(value, issue.path)) ?? 'missing'}: ${issue.message}`,
   );
   throw new Error(lines.join('\n'));
 }

@@ -107,8 +107,18 @@ export class ControlPlane extends Construct {
     this.ledger = ledgerTable(this, foundation);
     this.documents = new HostDocuments(this, 'Documents', { prefix, scripts: resolve(ROOT, 'nodes', 'galera') });
 
-    const signals = new WorkQueue(this, 'SignalsQueue', { foundation, name: 'signals', fifo: false, functionTimeout: SIGNALS_TIMEOUT });
-    const reconcile = new WorkQueue(this, 'ReconcileQueue', { foundation, name: 'reconcile', fifo: true, functionTimeout: RECONCILE_TIMEOUT });
+    const signals = new WorkQueue(this, 'SignalsQueue', {
+      foundation,
+      name: 'signals',
+      fifo: false,
+      functionTimeout: SIGNALS_TIMEOUT,
+    });
+    const reconcile = new WorkQueue(this, 'ReconcileQueue', {
+      foundation,
+      name: 'reconcile',
+      fifo: true,
+      functionTimeout: RECONCILE_TIMEOUT,
+    });
     const shared = { foundation, network, ledger: this.ledger, signals, reconcile };
 
     this.workflows = recoveryWorkflows(this, { ...shared, documents: this.documents });
@@ -116,7 +126,10 @@ export class ControlPlane extends Construct {
     this.signals.listen('WorkflowState', this.workflows.statusChange);
     this.reconcile = new Reconcile(this, 'Reconcile', {
       ...shared,
-      workflowArns: { replace: this.workflows.replace.machine.stateMachineArn, bootstrap: this.workflows.bootstrap.machine.stateMachineArn },
+      workflowArns: {
+        replace: this.workflows.replace.machine.stateMachineArn,
+        bootstrap: this.workflows.bootstrap.machine.stateMachineArn,
+      },
       workflowNames: this.workflows.names,
     });
     this.watch = new Watch(this, 'Watch', {
@@ -147,7 +160,9 @@ export class ControlPlane extends Construct {
    */
   manage(name: string, props: ManageProps): ManagedCluster {
     if (this.clusters.has(name)) {
-      throw new Error(`cluster ${JSON.stringify(name)} is declared twice: give each cluster of an account and Region its own name`);
+      throw new Error(
+        `cluster ${JSON.stringify(name)} is declared twice: give each cluster of an account and Region its own name`,
+      );
     }
     this.clusters.add(name);
     const cluster = new ManagedCluster(this, `Cluster-${name}`, { ...props, name });

@@ -4,4 +4,10 @@ export type { ControlPlaneProps } from './control-plane.ts';
 export { ManagedCluster } from './managed-cluster.ts';
 export type { ClusterAccess, ManagedClusterProps } from './managed-cluster.ts';
 export { Endpoint, Engine, Policy } from './spec/declaration.ts';
-export type { DnsOptions, EndpointDeclaration, GaleraDeclaration, ManageProps, TargetGroupOptions } from './spec/declaration.ts';
+export type {
+  DnsOptions,
+  EndpointDeclaration,
+  GaleraDeclaration,
+  ManageProps,
+  TargetGroupOptions,
+} from './spec/declaration.ts';

@@ -37,44 +37,70 @@ export const UNSCOPED: Readonly<Record<string, string>> = {
   'xray:GetSamplingTargets': 'the action has no resource type',
 };
 
-const allow = (actions: readonly string[], resources: readonly string[], conditions?: Record<string, Record<string, unknown>>): PolicyStatement =>
+const allow = (
+  actions: readonly string[],
+  resources: readonly string[],
+  conditions?: Record<string, Record<string, unknown>>,
+): PolicyStatement =>
   new PolicyStatement({ actions: [...actions], resources: [...resources], ...(conditions && { conditions }) });
 
 /** For actions of `UNSCOPED`; throws for one that is not on the list, so that none is added in passing. */
 function unscoped(...actions: readonly string[]): PolicyStatement {
   const unreasoned = actions.filter((action) => UNSCOPED[action] === undefined);
   if (unreasoned.length > 0) {
-    throw new Error(`${unreasoned.join(', ')} on "*": expected a finer resource, or a reason in UNSCOPED (lib/permissions.ts)`);
+    throw new Error(
+      `${unreasoned.join(', ')} on "*": expected a finer resource, or a reason in UNSCOPED (lib/permissions.ts)`,
+    );
   }
   return allow(actions, ['*']);
 }
 
-const carries = (key: string): Record<string, Record<string, unknown>> => ({ StringLike: { [`${key}/${CLUSTER_TAG}`]: '*' } });
+const carries = (key: string): Record<string, Record<string, unknown>> => ({
+  StringLike: { [`${key}/${CLUSTER_TAG}`]: '*' },
+});
 
 const arn = (scope: IConstruct, service: string, resource: string, resourceName: string): string =>
   Stack.of(scope).formatArn({ service, resource, resourceName });
 
 /** Sending to the reconcile queue and, for delayed requests, to signals. SendMessageBatch is authorized as SendMessage. */
-export const sendTo = (...queues: readonly IQueue[]): PolicyStatement => allow(['sqs:SendMessage'], queues.map((q) => q.queueArn));
+export const sendTo = (...queues: readonly IQueue[]): PolicyStatement =>
+  allow(
+    ['sqs:SendMessage'],
+    queues.map((q) => q.queueArn),
+  );
 
 export const publishTo = (topic: ITopic): PolicyStatement => allow(['sns:Publish'], [topic.topicArn]);
 
 /** The plane's key, through the services that hold our data with it. */
-export function useKey(scope: IConstruct, key: IKey, services: readonly ('sqs' | 'sns' | 'dynamodb')[]): PolicyStatement {
+export function useKey(
+  scope: IConstruct,
+  key: IKey,
+  services: readonly ('sqs' | 'sns' | 'dynamodb')[],
+): PolicyStatement {
   const region = Stack.of(scope).region;
   const actions = ['kms:Decrypt', 'kms:GenerateDataKey'];
   // DynamoDB asks for more of the caller than the queues do (Developer Guide, "DynamoDB key usage").
-  const table = ['kms:DescribeKey', 'kms:Encrypt', 'kms:GenerateDataKeyWithoutPlaintext', 'kms:ReEncryptFrom', 'kms:ReEncryptTo'];
+  const table = [
+    'kms:DescribeKey',
+    'kms:Encrypt',
+    'kms:GenerateDataKeyWithoutPlaintext',
+    'kms:ReEncryptFrom',
+    'kms:ReEncryptTo',
+  ];
   return allow(services.includes('dynamodb') ? [...actions, ...table] : actions, [key.keyArn], {
     StringEquals: { 'kms:ViaService': services.map((s) => `${s}.${region}.amazonaws.com`) },
   });
 }
 
-export type LedgerAction = 'GetItem' | 'BatchGetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query' | 'ConditionCheckItem';
+export type LedgerAction =
+  'GetItem' | 'BatchGetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query' | 'ConditionCheckItem';
 
 /** Item actions on the ledger; a transaction is authorized as the item actions in it. */
 export const onLedger = (table: Table, ...actions: readonly LedgerAction[]): PolicyStatement =>
-  allow(actions.map((a) => `dynamodb:${a}`), [table.tableArn]);
+  allow(
+    actions.map((a) => `dynamodb:${a}`),
+    [table.tableArn],
+  );
 
 const parameters = (scope: IConstruct): string => arn(scope, 'ssm', 'parameter', `${SPEC_PREFIX.slice(1)}*`);
 
@@ -109,8 +135,14 @@ export const changeRecords = (zoneArns: readonly string[]): PolicyStatement =>
 
 /** By name, which is fixed: the machines' own role must not depend on this one. */
 export const runWorkflows = (scope: IConstruct, names: readonly string[]): readonly PolicyStatement[] => [
-  allow(['states:StartExecution'], names.map((name) => states(scope, 'stateMachine', name))),
-  allow(['states:DescribeExecution'], names.map((name) => states(scope, 'execution', `${name}:*`))),
+  allow(
+    ['states:StartExecution'],
+    names.map((name) => states(scope, 'stateMachine', name)),
+  ),
+  allow(
+    ['states:DescribeExecution'],
+    names.map((name) => states(scope, 'execution', `${name}:*`)),
+  ),
 ];
 
 const states = (scope: IConstruct, resource: string, resourceName: string): string =>
@@ -132,8 +164,10 @@ export function replaceInstances(scope: IConstruct): readonly PolicyStatement[] 
   const ec2 = (type: string): string => arn(scope, 'ec2', type, '*');
   const own = carries('ec2:ResourceTag');
   // Images and public snapshots belong to other accounts: their ARNs have none.
-  const anybodys = (type: string): string => Stack.of(scope).formatArn({ service: 'ec2', account: '*', resource: type, resourceName: '*' });
-  const publicOnes = (type: string): string => Stack.of(scope).formatArn({ service: 'ec2', account: '', resource: type, resourceName: '*' });
+  const anybodys = (type: string): string =>
+    Stack.of(scope).formatArn({ service: 'ec2', account: '*', resource: type, resourceName: '*' });
+  const publicOnes = (type: string): string =>
+    Stack.of(scope).formatArn({ service: 'ec2', account: '', resource: type, resourceName: '*' });
   return [
     allow(['ec2:RunInstances'], [ec2('instance'), ec2('volume')], carries('aws:RequestTag')),
     allow(
@@ -145,7 +179,9 @@ export function replaceInstances(scope: IConstruct): readonly PolicyStatement[] 
         anybodys('snapshot'),
       ],
     ),
-    allow(['ec2:CreateTags'], [ec2('instance'), ec2('volume')], { StringEquals: { 'ec2:CreateAction': 'RunInstances' } }),
+    allow(['ec2:CreateTags'], [ec2('instance'), ec2('volume')], {
+      StringEquals: { 'ec2:CreateAction': 'RunInstances' },
+    }),
     allow(['ec2:CreateTags'], [ec2('volume')], own),
     allow(['ec2:TerminateInstances', 'ec2:StopInstances'], [ec2('instance')], own),
     allow(['ec2:AttachVolume', 'ec2:DetachVolume'], [ec2('instance'), ec2('volume')], own),

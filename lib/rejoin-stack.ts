@@ -64,7 +64,9 @@ export class RejoinStack extends Stack {
   private references(config: RejoinConfig): Pick<ControlPlaneProps, 'notify' | 'instanceRoles' | 'volumeKeys'> {
     return {
       ...(config.notifyTopicArn && { notify: Topic.fromTopicArn(this, 'Notify', config.notifyTopicArn) }),
-      instanceRoles: (config.instanceRoleArns ?? []).map((arn, i) => Role.fromRoleArn(this, `InstanceRole${i}`, arn, { mutable: false })),
+      instanceRoles: (config.instanceRoleArns ?? []).map((arn, i) =>
+        Role.fromRoleArn(this, `InstanceRole${i}`, arn, { mutable: false }),
+      ),
       volumeKeys: (config.volumeKeyArns ?? []).map((arn, i) => Key.fromKeyArn(this, `VolumeKey${i}`, arn)),
     };
   }
@@ -75,7 +77,9 @@ export class RejoinStack extends Stack {
     this.plane.manage(cluster.name, {
       engine: Engine.galera(cluster.engine.port === undefined ? {} : { port: cluster.engine.port }),
       nodes: cluster.nodes,
-      launchTemplate: LaunchTemplate.fromLaunchTemplateAttributes(this, `${at}-Template`, { launchTemplateId: template.id }),
+      launchTemplate: LaunchTemplate.fromLaunchTemplateAttributes(this, `${at}-Template`, {
+        launchTemplateId: template.id,
+      }),
       ...(template.version !== undefined && { launchTemplateVersion: template.version }),
       subnets: this.subnets(at, cluster.subnets ?? config.vpc.subnets),
       credentials: Secret.fromSecretCompleteArn(this, `${at}-Credentials`, cluster.credentialsSecretArn),
@@ -90,12 +94,18 @@ export class RejoinStack extends Stack {
   private endpoint(id: string, endpoint: ClusterConfig['endpoints'][number]): EndpointDeclaration {
     switch (endpoint.kind) {
       case 'targetGroup':
-        return Endpoint.targetGroup(NetworkTargetGroup.fromTargetGroupAttributes(this, id, { targetGroupArn: endpoint.arn }), {
-          route: endpoint.route,
-          ...(endpoint.drainSeconds !== undefined && { drain: Duration.seconds(endpoint.drainSeconds) }),
-        });
+        return Endpoint.targetGroup(
+          NetworkTargetGroup.fromTargetGroupAttributes(this, id, { targetGroupArn: endpoint.arn }),
+          {
+            route: endpoint.route,
+            ...(endpoint.drainSeconds !== undefined && { drain: Duration.seconds(endpoint.drainSeconds) }),
+          },
+        );
       case 'dns': {
-        const zone = HostedZone.fromHostedZoneAttributes(this, id, { hostedZoneId: endpoint.zoneId, zoneName: endpoint.zoneName });
+        const zone = HostedZone.fromHostedZoneAttributes(this, id, {
+          hostedZoneId: endpoint.zoneId,
+          zoneName: endpoint.zoneName,
+        });
         return Endpoint.dns(zone, endpoint.name, {
           route: endpoint.route,
           ...(endpoint.ttlSeconds !== undefined && { ttl: Duration.seconds(endpoint.ttlSeconds) }),
@@ -111,7 +121,10 @@ export class RejoinStack extends Stack {
         availabilityZone: s.zone,
         ...(s.routeTableId && { routeTableId: s.routeTableId }),
       });
-      Annotations.of(subnet).acknowledgeWarning('@aws-cdk/aws-ec2:noSubnetRouteTableId', 'route tables are used for VPC endpoints only');
+      Annotations.of(subnet).acknowledgeWarning(
+        '@aws-cdk/aws-ec2:noSubnetRouteTableId',
+        'route tables are used for VPC endpoints only',
+      );
       return subnet;
     });
   }
@@ -124,7 +137,9 @@ function options(config: RejoinConfig): Partial<ControlPlaneProps> {
   const days = config.logRetentionDays;
   const retention = RETENTIONS.find((r) => r === days);
   if (days !== undefined && retention === undefined) {
-    throw new Error(`logRetentionDays is ${days}: CloudWatch Logs takes ${RETENTIONS.filter((r) => r < 9999).join(', ')}`);
+    throw new Error(
+      `logRetentionDays is ${days}: CloudWatch Logs takes ${RETENTIONS.filter((r) => r < 9999).join(', ')}`,
+    );
   }
   return {
     ...(retention !== undefined && { retention }),

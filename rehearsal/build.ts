@@ -113,7 +113,9 @@ export async function build(options: RehearsalOptions, timeline: Timeline, clean
     timeline,
     observer,
     signals: ground.signals,
-    operateFunction: cloud.lambdas.find('Operate').name,
+    operateFunction: cloud.lambdas.find('operate').name,
+    signalsQueue: queueOf(stack, '-signals'),
+    signalsDeadLetters: queueOf(stack, '-signals-dlq'),
   });
   timeline.progress(() => world.progress());
   timeline.add('stage', `Rejoin is deployed and runs; built in ${((Date.now() - startedAtMs) / 1000).toFixed(1)} s`);
@@ -207,6 +209,13 @@ const configuration = (environment: Environment): unknown => ({
     },
   ],
 });
+
+/** URL of the deployed queue whose name ends so. */
+function queueOf(stack: DeployedStack, nameEnd: string): string {
+  const url = [...stack.queues.values()].find((candidate) => candidate.endsWith(nameEnd));
+  if (url === undefined) throw new Error(`the stack ${stack.stackName} has no queue named …${nameEnd}`);
+  return url;
+}
 
 async function raiseCluster(ground: Ground, environment: Environment, timeline: Timeline): Promise<void> {
   const [ids] = await Promise.all([

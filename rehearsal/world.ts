@@ -34,6 +34,9 @@ export interface WorldParts {
   readonly signals: Signals;
   /** Name of the deployed function for operators. */
   readonly operateFunction: string;
+  /** URLs of the queue that signals reach, and of its dead-letter queue. */
+  readonly signalsQueue: string;
+  readonly signalsDeadLetters: string;
 }
 
 export class World {
@@ -43,6 +46,8 @@ export class World {
   readonly hosts: Hosts;
   readonly client: Client;
   readonly timeline: Timeline;
+  readonly signalsQueue: string;
+  readonly signalsDeadLetters: string;
   private readonly parts: WorldParts;
   private waitingFor = '';
 
@@ -54,6 +59,8 @@ export class World {
     this.hosts = parts.hosts;
     this.client = parts.client;
     this.timeline = parts.timeline;
+    this.signalsQueue = parts.signalsQueue;
+    this.signalsDeadLetters = parts.signalsDeadLetters;
   }
 
   state(): WorldState {

@@ -55,7 +55,8 @@ const shims: Plugin = {
 };
 
 // mysql2 is CommonJS and calls `require` for Node's own modules, which an ES module does not have.
-const REQUIRE_BANNER = "import { createRequire as rejoinCreateRequire } from 'node:module';const require = rejoinCreateRequire(import.meta.url);";
+const REQUIRE_BANNER =
+  "import { createRequire as rejoinCreateRequire } from 'node:module';const require = rejoinCreateRequire(import.meta.url);";
 
 /** Names of the functions that have a handler. */
 export async function handlersIn(lambdas: string): Promise<readonly string[]> {
@@ -91,7 +92,8 @@ function sizeOf(name: string, output: Metafile['outputs'][string]): BundleSize {
  */
 export async function bundle(outDir: string, lambdas: string = join(ROOT, 'lambdas')): Promise<readonly BundleSize[]> {
   const names = await handlersIn(lambdas);
-  if (names.length === 0) throw new Error(`no handler found: expected ${lambdas}/<name>/handler.ts; add one or give another folder`);
+  if (names.length === 0)
+    throw new Error(`no handler found: expected ${lambdas}/<name>/handler.ts; add one or give another folder`);
   await removeStale(outDir, names);
   const result = await build({
     entryPoints: names.map((name) => ({ in: join(lambdas, name, 'handler.ts'), out: `${name}/index` })),
@@ -134,7 +136,9 @@ if (import.meta.main) {
   console.log(sizeTable(sizes));
   const reconcile = sizes.find((s) => s.name === 'reconcile');
   if (reconcile && reconcile.bytes > RECONCILE_LIMIT_BYTES) {
-    console.error(`reconcile is ${reconcile.bytes} bytes; the limit is ${RECONCILE_LIMIT_BYTES}: load rare clients lazily or drop an import`);
+    console.error(
+      `reconcile is ${reconcile.bytes} bytes; the limit is ${RECONCILE_LIMIT_BYTES}: load rare clients lazily or drop an import`,
+    );
     process.exitCode = 1;
   }
 }

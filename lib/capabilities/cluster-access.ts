@@ -31,14 +31,17 @@ export class ClusterAccessGrants {
   add(access: ClusterAccess): void {
     for (const secret of access.secrets ?? []) this.once(arnOf(secret), () => this.secret(secret));
     for (const zone of access.zones ?? []) {
-      this.once(zone.hostedZoneArn, () => this.props.router.role.addToPolicy(allow.changeRecords([zone.hostedZoneArn])));
+      this.once(zone.hostedZoneArn, () =>
+        this.props.router.role.addToPolicy(allow.changeRecords([zone.hostedZoneArn])),
+      );
     }
     for (const role of access.instanceRoles ?? []) this.once(role.roleArn, () => this.passRole(role));
   }
 
   encryptVolumes(keys: readonly IKey[]): void {
     if (keys.length === 0) return;
-    for (const statement of allow.encryptVolumes(keys.map((k) => k.keyArn))) this.props.launcher.role.addToPolicy(statement);
+    for (const statement of allow.encryptVolumes(keys.map((k) => k.keyArn)))
+      this.props.launcher.role.addToPolicy(statement);
   }
 
   private once(what: string, grant: () => void): void {

@@ -22,7 +22,12 @@ export function planeKey(scope: Construct, prefix: string, removalPolicy: Remova
     removalPolicy,
   });
   const logGroups = (name: string): string =>
-    Stack.of(scope).formatArn({ service: 'logs', resource: 'log-group', resourceName: `${name}*`, arnFormat: ArnFormat.COLON_RESOURCE_NAME });
+    Stack.of(scope).formatArn({
+      service: 'logs',
+      resource: 'log-group',
+      resourceName: `${name}*`,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
   key.addToResourcePolicy(
     new PolicyStatement({
       sid: 'LogsOfThePlane',
@@ -31,7 +36,10 @@ export function planeKey(scope: Construct, prefix: string, removalPolicy: Remova
       resources: ['*'],
       conditions: {
         ArnLike: {
-          'kms:EncryptionContext:aws:logs:arn': [logGroups(`/aws/lambda/${prefix}-`), logGroups(`/aws/vendedlogs/states/${prefix}-`)],
+          'kms:EncryptionContext:aws:logs:arn': [
+            logGroups(`/aws/lambda/${prefix}-`),
+            logGroups(`/aws/vendedlogs/states/${prefix}-`),
+          ],
         },
       },
     }),

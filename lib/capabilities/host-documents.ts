@@ -32,7 +32,12 @@ export const HOST_SCRIPTS: readonly HostScript[] = [
     description: 'Makes the data directory ready',
     parameters: [
       { name: 'Source', description: 'volume or peer', allowedPattern: '^(volume|peer)$' },
-      { name: 'VolumeId', description: 'The surviving volume, or none', allowedPattern: '^(vol-[0-9a-f]{8,17}|none)$', default: 'none' },
+      {
+        name: 'VolumeId',
+        description: 'The surviving volume, or none',
+        allowedPattern: '^(vol-[0-9a-f]{8,17}|none)$',
+        default: 'none',
+      },
     ],
     timeoutSeconds: 600,
   },
@@ -45,7 +50,12 @@ export const HOST_SCRIPTS: readonly HostScript[] = [
         description: 'Addresses of living members, comma-separated',
         allowedPattern: '^[0-9A-Za-z.:_-]{1,255}(,[0-9A-Za-z.:_-]{1,255}){0,8}$',
       },
-      { name: 'Donor', description: 'Node that gives the missing state, or any', allowedPattern: '^[0-9A-Za-z._-]{1,64}$', default: 'any' },
+      {
+        name: 'Donor',
+        description: 'Node that gives the missing state, or any',
+        allowedPattern: '^[0-9A-Za-z._-]{1,64}$',
+        default: 'any',
+      },
     ],
     timeoutSeconds: 600,
   },
@@ -53,8 +63,16 @@ export const HOST_SCRIPTS: readonly HostScript[] = [
     script: 'bootstrap',
     description: 'Starts a new primary component here',
     parameters: [
-      { name: 'StateUuid', description: 'State UUID that the node must still have', allowedPattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' },
-      { name: 'Seqno', description: 'Sequence number that the node must still have', allowedPattern: '^-?[0-9]{1,19}$' },
+      {
+        name: 'StateUuid',
+        description: 'State UUID that the node must still have',
+        allowedPattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+      },
+      {
+        name: 'Seqno',
+        description: 'Sequence number that the node must still have',
+        allowedPattern: '^-?[0-9]{1,19}$',
+      },
     ],
     timeoutSeconds: 600,
   },
@@ -69,7 +87,9 @@ function scriptText(folder: string, file: string): string {
   const text = readFileSync(join(folder, file), 'utf8');
   const placeholder = /\{\{[^}]*\}\}/.exec(text);
   if (placeholder) {
-    throw new Error(`nodes/galera/${file} contains ${placeholder[0]}, which SSM replaces by a parameter; write it without double braces`);
+    throw new Error(
+      `nodes/galera/${file} contains ${placeholder[0]}, which SSM replaces by a parameter; write it without double braces`,
+    );
   }
   return text;
 }
@@ -98,7 +118,12 @@ export class HostDocuments extends Construct {
   private document(name: string, script: HostScript, folder: string): void {
     const parameters = script.parameters.map((p) => [
       p.name,
-      { type: 'String', description: p.description, allowedPattern: p.allowedPattern, ...(p.default !== undefined && { default: p.default }) },
+      {
+        type: 'String',
+        description: p.description,
+        allowedPattern: p.allowedPattern,
+        ...(p.default !== undefined && { default: p.default }),
+      },
     ]);
     new CfnDocument(this, script.script, {
       name,

@@ -48,12 +48,18 @@ const INTERFACES: Readonly<Record<string, InterfaceVpcEndpointAwsService>> = {
 export function vpcEndpoints(scope: Construct, vpc: IVpc, subnets: SubnetSelection, functions: ISecurityGroup): void {
   const group = new SecurityGroup(scope, 'EndpointSecurityGroup', {
     vpc,
-    description: "Rejoin: interface endpoints for the functions' calls",
+    description: 'Rejoin: interface endpoints for the functions',
     allowAllOutbound: false,
   });
   group.addIngressRule(functions, Port.tcp(443), 'Rejoin functions');
   for (const [name, service] of Object.entries(INTERFACES)) {
-    vpc.addInterfaceEndpoint(`Rejoin${name}`, { service, subnets, securityGroups: [group], open: false, privateDnsEnabled: true });
+    vpc.addInterfaceEndpoint(`Rejoin${name}`, {
+      service,
+      subnets,
+      securityGroups: [group],
+      open: false,
+      privateDnsEnabled: true,
+    });
   }
   vpc.addGatewayEndpoint('RejoinDynamoDb', { service: GatewayVpcEndpointAwsService.DYNAMODB, subnets: [subnets] });
   vpc.addGatewayEndpoint('RejoinS3', { service: GatewayVpcEndpointAwsService.S3, subnets: [subnets] });

@@ -94,7 +94,12 @@ export class PlaneFunction extends Construct {
 /** A VPC function's network interfaces are made with its role; EC2 has no finer resource for these calls. */
 function networkInterfaces(): PolicyStatement {
   return new PolicyStatement({
-    actions: ['ec2:CreateNetworkInterface', 'ec2:DescribeNetworkInterfaces', 'ec2:DescribeSubnets', 'ec2:DeleteNetworkInterface'],
+    actions: [
+      'ec2:CreateNetworkInterface',
+      'ec2:DescribeNetworkInterfaces',
+      'ec2:DescribeSubnets',
+      'ec2:DeleteNetworkInterface',
+    ],
     resources: ['*'],
   });
 }

@@ -41,7 +41,13 @@ export class WorkQueue extends Construct {
 }
 
 /** A dead-letter queue with its alarm. */
-export function deadLetterQueue(scope: Construct, id: string, foundation: Foundation, name: string, fifo = false): Queue {
+export function deadLetterQueue(
+  scope: Construct,
+  id: string,
+  foundation: Foundation,
+  name: string,
+  fifo = false,
+): Queue {
   const queue = new Queue(scope, id, {
     queueName: `${foundation.prefix}-${name}-dlq${fifo ? '.fifo' : ''}`,
     ...(fifo && { fifo: true }),

@@ -58,11 +58,16 @@ export class Reconcile extends Construct {
         allow.useKey(this, foundation.key, ['sqs', 'sns', 'dynamodb']),
       ],
     });
-    this.function.lambda.addEventSource(new SqsEventSource(reconcile.queue, { batchSize: 10, reportBatchItemFailures: true }));
+    this.function.lambda.addEventSource(
+      new SqsEventSource(reconcile.queue, { batchSize: 10, reportBatchItemFailures: true }),
+    );
     planeAlarm(this, foundation, {
       name: 'reconcile-queue-age',
       says: 'Requests for reconcile wait for minutes: clusters are not being looked after.',
-      metric: reconcile.queue.metricApproximateAgeOfOldestMessage({ statistic: 'Maximum', period: Duration.minutes(1) }),
+      metric: reconcile.queue.metricApproximateAgeOfOldestMessage({
+        statistic: 'Maximum',
+        period: Duration.minutes(1),
+      }),
       threshold: 180,
       periods: 2,
     });

@@ -32,7 +32,10 @@ export interface RecoveryWorkflows {
 }
 
 /** What the steps of both workflows do: look, remember, run scripts on hosts, ask for a reconcile, tell people. */
-function steps(scope: Construct, { foundation, ledger, reconcile, documents }: RecoveryProps): readonly PolicyStatement[] {
+function steps(
+  scope: Construct,
+  { foundation, ledger, reconcile, documents }: RecoveryProps,
+): readonly PolicyStatement[] {
   return [
     allow.readSpec(scope),
     allow.describeInstances(),

@@ -51,11 +51,16 @@ export class Signals extends Construct {
       environment: { RECONCILE_QUEUE_URL: props.reconcile.queue.queueUrl },
       statements: [describeInstances(), sendTo(props.reconcile.queue), useKey(this, props.foundation.key, ['sqs'])],
     });
-    this.function.lambda.addEventSource(new SqsEventSource(props.signals.queue, { batchSize: 10, reportBatchItemFailures: true }));
+    this.function.lambda.addEventSource(
+      new SqsEventSource(props.signals.queue, { batchSize: 10, reportBatchItemFailures: true }),
+    );
     planeAlarm(this, props.foundation, {
       name: 'signals-queue-age',
       says: 'Signals wait for minutes: failures are noticed by the sweep only.',
-      metric: props.signals.queue.metricApproximateAgeOfOldestMessage({ statistic: 'Maximum', period: Duration.minutes(1) }),
+      metric: props.signals.queue.metricApproximateAgeOfOldestMessage({
+        statistic: 'Maximum',
+        period: Duration.minutes(1),
+      }),
       threshold: 300,
       periods: 2,
     });

@@ -82,7 +82,11 @@ export class Watch extends Construct {
       description: 'Rejoin: watch',
       schedule: Schedule.rate(Duration.minutes(1)),
       targets: [
-        new LambdaFunction(this.function.lambda, { retryAttempts: 0, maxEventAge: Duration.minutes(1), deadLetterQueue: deadLetters }),
+        new LambdaFunction(this.function.lambda, {
+          retryAttempts: 0,
+          maxEventAge: Duration.minutes(1),
+          deadLetterQueue: deadLetters,
+        }),
       ],
     });
   }

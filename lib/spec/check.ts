@@ -69,7 +69,10 @@ const get = (root: Json, path: Path): Json =>
   path.reduce<Json>((value, key) => (value as { readonly [key: string | number]: Json })[key] ?? null, root);
 
 const written = (path: Path): string =>
-  path.reduce<string>((out, key) => (typeof key === 'number' ? `${out}[${key}]` : out === '' ? key : `${out}.${key}`), '');
+  path.reduce<string>(
+    (out, key) => (typeof key === 'number' ? `${out}[${key}]` : out === '' ? key : `${out}.${key}`),
+    '',
+  );
 
 /** Fills a string's tokens: pseudo parameters by what they are, the others by the chosen kind of example. */
 function filled(scope: IConstruct, text: string, kind: number): string {
@@ -114,7 +117,7 @@ function withExamples(scope: IConstruct, spec: Json): Json {
 export function checkSpec(scope: IConstruct, draft: ClusterSpec): void {
   if (Token.isUnresolved(draft.name)) {
     throw new Error(
-      'cluster name is known only at deployment: it is part of the parameter\'s name and of the tag on instances; give it as plain text',
+      "cluster name is known only at deployment: it is part of the parameter's name and of the tag on instances; give it as plain text",
     );
   }
   const result = parseSpec(withExamples(scope, draft as unknown as Json));

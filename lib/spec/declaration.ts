@@ -16,7 +16,10 @@ export interface GaleraDeclaration {
 
 export const Engine = {
   /** MariaDB Galera. `port`: where clients and probes connect, 3306 unless given. */
-  galera: (options: { readonly port?: number } = {}): GaleraDeclaration => ({ kind: 'galera', port: options.port ?? 3306 }),
+  galera: (options: { readonly port?: number } = {}): GaleraDeclaration => ({
+    kind: 'galera',
+    port: options.port ?? 3306,
+  }),
 } as const;
 
 export interface TargetGroupDeclaration {

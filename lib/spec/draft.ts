@@ -11,7 +11,8 @@ const seconds = (duration: Duration): number => duration.toSeconds({ integral: f
 function qualified(zone: IHostedZone, recordName: string): string {
   if (recordName.endsWith('.')) return recordName;
   const zoneName = zone.zoneName.replace(/\.$/, '');
-  if (!Token.isUnresolved(zoneName) && (recordName === zoneName || recordName.endsWith(`.${zoneName}`))) return `${recordName}.`;
+  if (!Token.isUnresolved(zoneName) && (recordName === zoneName || recordName.endsWith(`.${zoneName}`)))
+    return `${recordName}.`;
   return `${recordName}.${zoneName}.`;
 }
 
@@ -45,7 +46,10 @@ export function draftSpec(name: string, props: ManageProps): ClusterSpec {
     name,
     engine: props.engine,
     nodes: props.nodes,
-    launchTemplate: { id: props.launchTemplate.launchTemplateId ?? '', version: props.launchTemplateVersion ?? '$Default' },
+    launchTemplate: {
+      id: props.launchTemplate.launchTemplateId ?? '',
+      version: props.launchTemplateVersion ?? '$Default',
+    },
     subnets: props.subnets.map((subnet) => ({ id: subnet.subnetId, zone: subnet.availabilityZone })),
     credentialsSecretArn: props.credentials.secretFullArn ?? props.credentials.secretArn,
     endpoints: props.endpoints.map(endpoint),

@@ -55,22 +55,29 @@ function cliEnvironment(options: DeployOptions): Record<string, string> {
   };
 }
 
-/** Runs the CLI; rejects with the end of its output when it fails. Killed when `signal` aborts. */
+/** Runs the CLI; rejects with the end of its output when it fails. Ended when `signal` aborts, whose reason is thrown. */
 async function cdk(options: DeployOptions, cwd: string, args: readonly string[], signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted();
   const log = join(options.workDir, 'cdk.log');
   const output: Buffer[] = [];
   const child = spawn(process.execPath, [CDK, ...args, '--no-notices', '--no-version-reporting'], {
     cwd,
     env: cliEnvironment(options),
     stdio: ['ignore', 'pipe', 'pipe'],
-    ...(signal === undefined ? {} : { signal, killSignal: 'SIGKILL' }),
+    detached: true, // a process group of its own: the CLI runs the app in a process that must end with it
   });
+  const end = (): void => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
+  };
+  signal?.addEventListener('abort', end, { once: true });
   child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => output.push(chunk));
   const status = await new Promise<number | string>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, killedBy) => resolve(code ?? killedBy ?? 'unknown'));
   });
+  signal?.removeEventListener('abort', end);
+  signal?.throwIfAborted();
   const text = Buffer.concat(output).toString('utf8');
   await appendFile(log, `$ cdk ${args.join(' ')}\n${text}\n`);
   if (status !== 0)

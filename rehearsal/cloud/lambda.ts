@@ -9,6 +9,8 @@ import { startContainer } from './lambda-container.ts';
 import type { Container, Credentials, FunctionError } from './lambda-container.ts';
 import { openFunctionLog } from './lambda-log.ts';
 import type { FunctionLog } from './lambda-log.ts';
+import { FunctionPool } from './lambda-pool.ts';
+import type { Taken } from './lambda-pool.ts';
 
 /** Who asked for an invocation. */
 export type InvocationSource = 'api' | 'engine' | 'mapping' | 'schedule';
@@ -81,27 +83,7 @@ export interface LambdasOptions {
   readonly asyncRetryScale?: number;
 }
 
-interface Slot {
-  readonly container: Container;
-  readonly functionName: string;
-  requestId: string | null;
-  kill: ArmedKill | null;
-}
-
-interface Taken {
-  readonly slot: Slot;
-  readonly coldStart: boolean;
-}
-
-interface Pool {
-  readonly spec: FunctionSpec;
-  readonly log: FunctionLog;
-  readonly slots: Set<Slot>;
-  /** Last in, first out, as Lambda prefers the warmest. */
-  readonly idle: Slot[];
-}
-
-const DEFAULT_CONCURRENCY = 10;
+const DEFAULT_CONCURRENCY = 10; // of one function, on a laptop
 
 export function createLambdas(options: LambdasOptions): Lambdas {
   mkdirSync(options.logDir, { recursive: true });
@@ -112,8 +94,7 @@ class EmulatedLambda implements Lambdas {
   readonly invocations: InvocationRecord[] = [];
   disabled = false;
   private readonly options: LambdasOptions;
-  private readonly pools = new Map<string, Pool>();
-  private readonly slots = new Map<string, Slot>();
+  private readonly pools = new Map<string, FunctionPool>();
   private readonly underWay = new Map<string, Lambdas['running'][number]>();
   private readonly asyncEvents: AsyncEvents;
   private stopped = false;
@@ -138,8 +119,20 @@ class EmulatedLambda implements Lambdas {
   register(spec: FunctionSpec): void {
     const { name } = spec;
     if (this.pools.has(name)) throw new Error(`function ${name} is registered already; each has one specification`);
-    const log = openFunctionLog(join(this.options.logDir, `${name}.log`));
-    this.pools.set(name, { spec, log, slots: new Set(), idle: [] });
+    const start = (log: FunctionLog): Container =>
+      startContainer({
+        spec,
+        log,
+        endpoint: this.options.endpoint(),
+        region: this.options.region,
+        account: this.options.account,
+        credentials: this.options.credentialsFor(spec.roleArn, spec),
+      });
+    const limit = spec.reservedConcurrency ?? this.options.concurrency ?? DEFAULT_CONCURRENCY;
+    this.pools.set(
+      name,
+      new FunctionPool(spec, limit, openFunctionLog(join(this.options.logDir, `${name}.log`)), start),
+    );
   }
 
   find(name: string): FunctionSpec {
@@ -156,7 +149,7 @@ class EmulatedLambda implements Lambdas {
     if (this.disabled || this.stopped) {
       return { kind: 'throttled', reason: 'ReservedFunctionConcurrentInvocationLimitExceeded' };
     }
-    const taken = this.take(pool);
+    const taken = pool.take();
     if (taken === null) return { kind: 'throttled', reason: 'ConcurrentInvocationLimitExceeded' };
     return this.run(pool, taken, event, source);
   }
@@ -170,16 +163,12 @@ class EmulatedLambda implements Lambdas {
     if (pool === undefined) {
       throw new Error(`no function ${name} to warm; there are: ${[...this.pools.keys()].join(', ')}`);
     }
-    if (pool.slots.size > 0) return;
-    const slot = this.startSlot(pool);
-    await slot.container.initialised;
-    if (slot.container.alive) pool.idle.push(slot);
-    else this.drop(pool, slot);
+    await pool.prewarm();
   }
 
   disableAll(): void {
     this.disabled = true;
-    for (const pool of this.pools.values()) for (const slot of [...pool.slots]) this.drop(pool, slot);
+    for (const pool of this.pools.values()) pool.dropAll();
   }
 
   enableAll(): void {
@@ -187,66 +176,33 @@ class EmulatedLambda implements Lambdas {
   }
 
   containerOf(token: string): ContainerView | null {
-    const slot = this.slots.get(token);
-    if (slot === undefined) return null;
-    return {
-      functionName: slot.functionName,
-      requestId: slot.requestId,
-      nextCall: () => slot.kill?.nextCall() ?? null,
-      kill: () => slot.container.kill(),
-    };
+    for (const pool of this.pools.values()) {
+      const slot = pool.holding(token);
+      if (slot === null) continue;
+      return {
+        functionName: pool.spec.name,
+        requestId: slot.requestId,
+        nextCall: () => slot.kill?.nextCall() ?? null,
+        kill: () => slot.container.kill(),
+      };
+    }
+    return null;
   }
 
   async stop(): Promise<void> {
     this.stopped = true;
     this.asyncEvents.stop();
-    const pools = [...this.pools.values()];
-    await Promise.all(pools.flatMap((pool) => [...pool.slots]).map((slot) => slot.container.stop()));
-    await Promise.all(pools.map((pool) => pool.log.close()));
+    await Promise.all([...this.pools.values()].map((pool) => pool.stop()));
   }
 
   /** `name`, `name:alias` or an ARN with or without one. */
-  private poolOf(nameOrArn: string): Pool | undefined {
+  private poolOf(nameOrArn: string): FunctionPool | undefined {
     const name = nameOrArn.startsWith('arn:') ? nameOrArn.split(':')[6] : nameOrArn.split(':')[0];
     return this.pools.get(name ?? '');
   }
 
-  private startSlot(pool: Pool): Slot {
-    const { spec, log } = pool;
-    const container = startContainer({
-      spec,
-      log,
-      endpoint: this.options.endpoint(),
-      region: this.options.region,
-      account: this.options.account,
-      credentials: this.options.credentialsFor(spec.roleArn, spec),
-    });
-    const slot: Slot = { container, functionName: spec.name, requestId: null, kill: null };
-    pool.slots.add(slot);
-    this.slots.set(container.token, slot);
-    return slot;
-  }
-
-  private drop(pool: Pool, slot: Slot): void {
-    pool.slots.delete(slot);
-    this.slots.delete(slot.container.token);
-    const at = pool.idle.indexOf(slot);
-    if (at >= 0) pool.idle.splice(at, 1);
-    slot.container.kill();
-  }
-
-  /** A warm process, or a new one while the function's concurrency allows; null when it does not. */
-  private take(pool: Pool): Taken | null {
-    for (let slot = pool.idle.pop(); slot !== undefined; slot = pool.idle.pop()) {
-      if (slot.container.alive) return { slot, coldStart: false };
-      this.drop(pool, slot);
-    }
-    const limit = pool.spec.reservedConcurrency ?? this.options.concurrency ?? DEFAULT_CONCURRENCY;
-    return pool.slots.size < limit ? { slot: this.startSlot(pool), coldStart: true } : null;
-  }
-
   private async run(
-    pool: Pool,
+    pool: FunctionPool,
     { slot, coldStart }: Taken,
     event: unknown,
     source: InvocationSource,
@@ -262,8 +218,8 @@ class EmulatedLambda implements Lambdas {
     slot.requestId = null;
     slot.kill = null;
     this.underWay.delete(requestId);
-    if (result.kind === 'done' || result.survives) pool.idle.push(slot);
-    else this.drop(pool, slot);
+    if (result.kind === 'done' || result.survives) pool.release(slot);
+    else pool.drop(slot);
     const outcome = result.kind === 'done' ? 'done' : result.error.errorType;
     const record = {
       functionName,

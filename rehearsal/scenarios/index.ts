@@ -3,6 +3,7 @@ import { hangWriter } from './hang-writer.ts';
 import { lostEvents } from './lost-events.ts';
 import { maintenance } from './maintenance.ts';
 import { planeOff } from './plane-off.ts';
+import { roughNight } from './rough-night.ts';
 import type { Scenario } from './scenario.ts';
 import { terminateNode } from './terminate-node.ts';
 import { terminateWriter } from './terminate-writer.ts';
@@ -20,6 +21,7 @@ export const scenarios: readonly Scenario[] = [
   lostEvents,
   maintenance,
   planeOff,
+  roughNight,
 ];
 
 /** The scenario of that name. Throws naming what there is. */

@@ -157,7 +157,10 @@ describe('an asynchronous event', () => {
   it('that fails is tried three times and then given up, aloud', async () => {
     const file = join(test.workDir, 'retried.jsonl');
     await sendAsync('worker', { mode: 'throw', name: 'Nope', message: 'never', file });
-    await eventually('given up', () => told.find((event) => event.what.includes('given up: 3 attempts failed')) ?? null);
+    await eventually(
+      'given up',
+      () => told.find((event) => event.what.includes('given up: 3 attempts failed')) ?? null,
+    );
     expect(handled(file)).toHaveLength(3);
   });
 });

@@ -78,7 +78,7 @@ function serve<S extends Carried>(world: World, capability: Capability<S>): void
 async function execute(name: string, definition: object, input: object): Promise<{ status: string; output: unknown }> {
   const machine = await sfn.send(new CreateStateMachineCommand({ name, definition: JSON.stringify(definition), roleArn: ROLE }));
   const started = await sfn.send(
-    new StartExecutionCommand({ stateMachineArn: machine.stateMachineArn, name: 'orders-1', input: JSON.stringify(input) }),
+    new StartExecutionCommand({ stateMachineArn: machine.stateMachineArn, name: `${name}-1`, input: JSON.stringify(input) }),
   );
   let found = { status: 'RUNNING', output: null as unknown };
   await poll(`the execution of ${name} to end`, 60_000, async () => {

@@ -18,7 +18,15 @@ beforeAll(async () => {
 /** Loads a bundle as Lambda does, in a process of its own, with the environment that it insists on. */
 function load(name: string): string {
   const script = `const m = await import(${JSON.stringify(join(outDir, name, 'index.mjs'))}); process.stdout.write(typeof m.handler); process.exit(0);`;
-  const variables = ['LEDGER_TABLE', 'SIGNALS_QUEUE_URL', 'RECONCILE_QUEUE_URL', 'NOTIFY_TOPIC_ARN', 'DOCUMENT_PREFIX', 'REPLACE_STATE_MACHINE_ARN', 'BOOTSTRAP_STATE_MACHINE_ARN'];
+  const variables = [
+    'LEDGER_TABLE',
+    'SIGNALS_QUEUE_URL',
+    'RECONCILE_QUEUE_URL',
+    'NOTIFY_TOPIC_ARN',
+    'DOCUMENT_PREFIX',
+    'REPLACE_STATE_MACHINE_ARN',
+    'BOOTSTRAP_STATE_MACHINE_ARN',
+  ];
   const env = {
     ...Object.fromEntries(variables.map((v) => [v, 'x'])),
     PROBE_INTERVAL_MS: '1000',

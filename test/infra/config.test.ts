@@ -8,18 +8,33 @@ import { EXAMPLE, ROOT, exampleConfig, exampleStack, newApp } from './fixture.ts
 
 const example = (): Record<string, unknown> => JSON.parse(readFileSync(EXAMPLE, 'utf8')) as Record<string, unknown>;
 
-function runApp(context: Readonly<Record<string, string>>): { readonly status: number | null; readonly stderr: string } {
-  const env = { ...process.env, CDK_CONTEXT_JSON: JSON.stringify(context), CDK_OUTDIR: mkdtempSync(join(tmpdir(), 'rejoin-app-')) };
+function runApp(context: Readonly<Record<string, string>>): {
+  readonly status: number | null;
+  readonly stderr: string;
+} {
+  const env = {
+    ...process.env,
+    CDK_CONTEXT_JSON: JSON.stringify(context),
+    CDK_OUTDIR: mkdtempSync(join(tmpdir(), 'rejoin-app-')),
+  };
   return spawnSync(process.execPath, ['bin/rejoin.ts'], { cwd: ROOT, encoding: 'utf8', env });
 }
 
 describe('the configuration file', () => {
   it.each([
-    ['a VPC id that is none', { vpc: { id: 'main', subnets: [] } }, /f\.json: vpc\.id is "main": give an id such as vpc-0123456789abcdef0/],
+    [
+      'a VPC id that is none',
+      { vpc: { id: 'main', subnets: [] } },
+      /f\.json: vpc\.id is "main": give an id such as vpc-0123456789abcdef0/,
+    ],
     ['a property that nobody reads', { clustres: [] }, /Unrecognized key|clustres/],
     ['no clusters', { clusters: undefined }, /f\.json: clusters is missing: /],
     ['a number for an account', { account: 111122223333 }, /f\.json: account is 111122223333: /],
-    ['a role that is none', { instanceRoleArns: ['orders'] }, /instanceRoleArns\[0\] is "orders": give the ARN of a role/],
+    [
+      'a role that is none',
+      { instanceRoleArns: ['orders'] },
+      /instanceRoleArns\[0\] is "orders": give the ARN of a role/,
+    ],
   ])('is refused with %s', (_what, change, message) => {
     expect(() => parseConfig('f.json', JSON.stringify({ ...example(), ...change }))).toThrow(message);
   });
@@ -29,7 +44,9 @@ describe('the configuration file', () => {
   });
 
   it('is refused with a retention that CloudWatch Logs does not take', () => {
-    expect(() => exampleStack(newApp(), { ...exampleConfig(), logRetentionDays: 10 })).toThrow(/logRetentionDays is 10: CloudWatch Logs takes 1, 3, 5/);
+    expect(() => exampleStack(newApp(), { ...exampleConfig(), logRetentionDays: 10 })).toThrow(
+      /logRetentionDays is 10: CloudWatch Logs takes 1, 3, 5/,
+    );
   });
 
   it('has each of its properties in docs/deploy.md', () => {

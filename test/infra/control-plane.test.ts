@@ -1,4 +1,4 @@
-import { Template } from 'aws-cdk-lib/assertions';
+import { Match, Template } from 'aws-cdk-lib/assertions';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { describe, expect, it } from 'vitest';
 import { FUNCTION_NAMES } from '../../lib/names.ts';
@@ -7,7 +7,9 @@ import { bundlesOf, exampleConfig, exampleStack, exampleTemplate, newApp, planeS
 const template = exampleTemplate();
 
 const environmentOf = (name: string): string[] => {
-  const found = resourcesOf(template, 'AWS::Lambda::Function').find(([, r]) => r.Properties['FunctionName'] === `rejoin-${name}`);
+  const found = resourcesOf(template, 'AWS::Lambda::Function').find(
+    ([, r]) => r.Properties['FunctionName'] === `rejoin-${name}`,
+  );
   const environment = found?.[1].Properties['Environment'] as { Variables: Record<string, unknown> };
   return Object.keys(environment.Variables)
     .filter((key) => !/^(POWERTOOLS_|LOG_LEVEL|NODE_OPTIONS|AWS_)/.test(key))
@@ -17,9 +19,16 @@ const environmentOf = (name: string): string[] => {
 describe('functions', () => {
   it('are the six of the architecture, on arm64 and Node 24', () => {
     const functions = resourcesOf(template, 'AWS::Lambda::Function');
-    expect(functions.map(([, f]) => f.Properties['FunctionName']).sort()).toEqual(FUNCTION_NAMES.map((n) => `rejoin-${n}`).sort());
+    expect(functions.map(([, f]) => f.Properties['FunctionName']).sort()).toEqual(
+      FUNCTION_NAMES.map((n) => `rejoin-${n}`).sort(),
+    );
     for (const [, f] of functions) {
-      expect(f.Properties).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'], MemorySize: 512, Handler: 'index.handler' });
+      expect(f.Properties).toMatchObject({
+        Runtime: 'nodejs24.x',
+        Architectures: ['arm64'],
+        MemorySize: 512,
+        Handler: 'index.handler',
+      });
     }
   });
 
@@ -27,7 +36,14 @@ describe('functions', () => {
     ['signals', ['RECONCILE_QUEUE_URL']],
     [
       'reconcile',
-      ['BOOTSTRAP_STATE_MACHINE_ARN', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL', 'REPLACE_STATE_MACHINE_ARN', 'SIGNALS_QUEUE_URL'],
+      [
+        'BOOTSTRAP_STATE_MACHINE_ARN',
+        'LEDGER_TABLE',
+        'NOTIFY_TOPIC_ARN',
+        'RECONCILE_QUEUE_URL',
+        'REPLACE_STATE_MACHINE_ARN',
+        'SIGNALS_QUEUE_URL',
+      ],
     ],
     ['watch', ['LEDGER_TABLE', 'PROBE_INTERVAL_MS', 'RECONCILE_QUEUE_URL', 'SIGNALS_QUEUE_URL', 'SWEEP_SECONDS']],
     ['replace', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL', 'SIGNALS_QUEUE_URL']],
@@ -46,7 +62,8 @@ describe('functions', () => {
 
   it('each write to an encrypted log group that ends', () => {
     const groups = new Map(resourcesOf(template, 'AWS::Logs::LogGroup').map(([id, g]) => [id, g.Properties]));
-    for (const properties of groups.values()) expect(properties).toMatchObject({ RetentionInDays: 90, KmsKeyId: expect.anything() as unknown });
+    for (const properties of groups.values())
+      expect(properties).toMatchObject({ RetentionInDays: 90, KmsKeyId: expect.anything() as unknown });
     for (const [, f] of resourcesOf(template, 'AWS::Lambda::Function')) {
       const { LogGroup } = f.Properties['LoggingConfig'] as { LogGroup: { Ref: string } };
       expect(groups.has(LogGroup.Ref)).toBe(true);
@@ -55,9 +72,9 @@ describe('functions', () => {
   });
 
   it('are refused at synth when a bundle is missing, naming the file and the command', () => {
-    expect(() => planeStack({ bundleDir: bundlesOf(['signals', 'reconcile', 'watch', 'replace', 'bootstrap']) })).toThrow(
-      /function "operate": no bundle at .*operate.index\.mjs.*npm run bundle/,
-    );
+    expect(() =>
+      planeStack({ bundleDir: bundlesOf(['signals', 'reconcile', 'watch', 'replace', 'bootstrap']) }),
+    ).toThrow(/function "operate": no bundle at .*operate.index\.mjs.*npm run bundle/);
   });
 });
 
@@ -78,7 +95,7 @@ describe('queues', () => {
     template.hasResourceProperties('AWS::SQS::Queue', { QueueName: 'rejoin-reconcile-dlq.fifo', FifoQueue: true });
   });
 
-  it('are all encrypted with the plane\'s key and refuse plain HTTP', () => {
+  it("are all encrypted with the plane's key and refuse plain HTTP", () => {
     const queues = resourcesOf(template, 'AWS::SQS::Queue');
     for (const [, q] of queues) expect(q.Properties['KmsMasterKeyId']).toBeDefined();
     const policies = JSON.stringify(resourcesOf(template, 'AWS::SQS::QueuePolicy'));
@@ -87,7 +104,8 @@ describe('queues', () => {
   });
 
   it.each(['rejoin-signals', 'rejoin-reconcile'])('%s answers which messages of a batch of ten failed', (name) => {
-    const [functionId] = resourcesOf(template, 'AWS::Lambda::Function').find(([, f]) => f.Properties['FunctionName'] === name) ?? [];
+    const [functionId] =
+      resourcesOf(template, 'AWS::Lambda::Function').find(([, f]) => f.Properties['FunctionName'] === name) ?? [];
     template.hasResourceProperties('AWS::Lambda::EventSourceMapping', {
       FunctionName: { Ref: functionId },
       BatchSize: 10,
@@ -111,7 +129,8 @@ describe('events', () => {
       return pattern?.source?.includes(source) && pattern['detail-type']?.includes(detailType);
     });
     expect(rules).toHaveLength(1);
-    const [queueId] = resourcesOf(template, 'AWS::SQS::Queue').find(([, q]) => q.Properties['QueueName'] === 'rejoin-signals') ?? [];
+    const [queueId] =
+      resourcesOf(template, 'AWS::SQS::Queue').find(([, q]) => q.Properties['QueueName'] === 'rejoin-signals') ?? [];
     expect(rules[0]?.[1].Properties['Targets']).toMatchObject([
       { Arn: { 'Fn::GetAtt': [queueId, 'Arn'] }, DeadLetterConfig: { Arn: expect.anything() as unknown } },
     ]);
@@ -119,10 +138,13 @@ describe('events', () => {
 
   it('start the sweep every minute by a rule, at most two at a time', () => {
     template.hasResourceProperties('AWS::Events::Rule', { ScheduleExpression: 'rate(1 minute)', State: 'ENABLED' });
-    template.hasResourceProperties('AWS::Lambda::Function', { FunctionName: 'rejoin-watch', ReservedConcurrentExecutions: 2 });
+    template.hasResourceProperties('AWS::Lambda::Function', {
+      FunctionName: 'rejoin-watch',
+      ReservedConcurrentExecutions: 2,
+    });
     template.hasResourceProperties('AWS::Lambda::EventInvokeConfig', {
       MaximumRetryAttempts: 0,
-      DestinationConfig: { OnFailure: { Destination: expect.anything() as unknown } },
+      DestinationConfig: { OnFailure: { Destination: Match.anyValue() } },
     });
     template.resourceCountIs('AWS::Scheduler::Schedule', 0);
   });
@@ -130,9 +152,15 @@ describe('events', () => {
   it('can reach the encrypted queues and topic: the key lets the services of this account in', () => {
     const [, key] = resourcesOf(template, 'AWS::KMS::Key')[0] ?? [];
     expect(key?.Properties['EnableKeyRotation']).toBe(true);
-    const { Statement } = key?.Properties['KeyPolicy'] as { Statement: { Principal: { Service?: string }; Condition?: unknown }[] };
+    const { Statement } = key?.Properties['KeyPolicy'] as {
+      Statement: { Principal: { Service?: string }; Condition?: unknown }[];
+    };
     const services = Statement.filter((s) => s.Principal.Service !== undefined);
-    expect(services.map((s) => s.Principal.Service).sort()).toEqual(['cloudwatch.amazonaws.com', 'events.amazonaws.com', 'logs.amazonaws.com']);
+    expect(services.map((s) => s.Principal.Service).sort()).toEqual([
+      'cloudwatch.amazonaws.com',
+      'events.amazonaws.com',
+      'logs.amazonaws.com',
+    ]);
     for (const s of services) expect(s.Condition).toBeDefined();
   });
 });
@@ -160,7 +188,7 @@ describe('state', () => {
   });
 
   it('is told to people through an encrypted topic that alarms may publish to', () => {
-    template.hasResourceProperties('AWS::SNS::Topic', { KmsMasterKeyId: expect.anything() as unknown });
+    template.hasResourceProperties('AWS::SNS::Topic', { KmsMasterKeyId: Match.anyValue() });
     const policy = JSON.stringify(resourcesOf(template, 'AWS::SNS::TopicPolicy'));
     expect(policy).toContain('cloudwatch.amazonaws.com');
     expect(policy).toContain('"aws:SecureTransport":"false"');
@@ -171,31 +199,62 @@ describe('state', () => {
     const given = planeStack({ notify: Topic.fromTopicArn(stack, 'Ops', 'arn:aws:sns:eu-west-1:111122223333:ops') });
     const t = Template.fromStack(given.stack);
     t.resourceCountIs('AWS::SNS::Topic', 0);
-    expect(JSON.stringify(resourcesOf(t, 'AWS::CloudWatch::Alarm')[0])).toContain('arn:aws:sns:eu-west-1:111122223333:ops');
+    expect(JSON.stringify(resourcesOf(t, 'AWS::CloudWatch::Alarm')[0])).toContain(
+      'arn:aws:sns:eu-west-1:111122223333:ops',
+    );
   });
 });
 
 describe('network', () => {
-  it('lets the functions out to AWS and to the databases\' port, and nothing in', () => {
+  it("lets the functions out to AWS and to the databases' port, and nothing in", () => {
     const [, group] = resourcesOf(template, 'AWS::EC2::SecurityGroup')[0] ?? [];
     expect(group?.Properties['SecurityGroupIngress']).toBeUndefined();
-    expect(group?.Properties['SecurityGroupEgress']).toMatchObject([{ CidrIp: '0.0.0.0/0', FromPort: 443, ToPort: 443 }]);
-    template.hasResourceProperties('AWS::EC2::SecurityGroupEgress', { DestinationSecurityGroupId: 'sg-0123456789abcdef0', FromPort: 3306, ToPort: 3306 });
-    template.hasResourceProperties('AWS::EC2::SecurityGroupIngress', { GroupId: 'sg-0123456789abcdef0', FromPort: 3306, ToPort: 3306 });
+    expect(group?.Properties['SecurityGroupEgress']).toMatchObject([
+      { CidrIp: '0.0.0.0/0', FromPort: 443, ToPort: 443 },
+    ]);
+    template.hasResourceProperties('AWS::EC2::SecurityGroupEgress', {
+      DestinationSecurityGroupId: 'sg-0123456789abcdef0',
+      FromPort: 3306,
+      ToPort: 3306,
+    });
+    template.hasResourceProperties('AWS::EC2::SecurityGroupIngress', {
+      GroupId: 'sg-0123456789abcdef0',
+      FromPort: 3306,
+      ToPort: 3306,
+    });
   });
 
   it('makes endpoints for the services that the functions call, when asked', () => {
     const config = exampleConfig();
     const subnets = config.vpc.subnets.map((s, i) => ({ ...s, routeTableId: `rtb-0000000${i}` }));
-    const t = Template.fromStack(exampleStack(newApp(), { ...config, vpcEndpoints: true, vpc: { ...config.vpc, subnets } }));
-    const services = resourcesOf(t, 'AWS::EC2::VPCEndpoint').map(([, e]) => JSON.stringify(e.Properties['ServiceName']));
-    for (const name of ['ec2', 'elasticloadbalancing', 'sqs', 'sns', 'ssm', 'states', 'secretsmanager', 'dynamodb', 's3']) {
-      expect(services.some((s) => s.includes(`.${name}"`)), name).toBe(true);
+    const t = Template.fromStack(
+      exampleStack(newApp(), { ...config, vpcEndpoints: true, vpc: { ...config.vpc, subnets } }),
+    );
+    const services = resourcesOf(t, 'AWS::EC2::VPCEndpoint').map(([, e]) =>
+      JSON.stringify(e.Properties['ServiceName']),
+    );
+    for (const name of [
+      'ec2',
+      'elasticloadbalancing',
+      'sqs',
+      'sns',
+      'ssm',
+      'states',
+      'secretsmanager',
+      'dynamodb',
+      's3',
+    ]) {
+      expect(
+        services.some((s) => s.includes(`.${name}"`)),
+        name,
+      ).toBe(true);
     }
   });
 
   it('names the subnets without a route table when endpoints are asked for', () => {
-    expect(() => exampleStack(newApp(), { ...exampleConfig(), vpcEndpoints: true })).toThrow(/3 of vpc\.subnets have no routeTableId: give it/);
+    expect(() => exampleStack(newApp(), { ...exampleConfig(), vpcEndpoints: true })).toThrow(
+      /3 of vpc\.subnets have no routeTableId: give it/,
+    );
   });
 });
 

@@ -9,18 +9,23 @@ import { ROOT, exampleTemplate, resourcesOf } from './fixture.ts';
 interface Content {
   readonly schemaVersion: string;
   readonly parameters?: Readonly<Record<string, { readonly allowedPattern: string; readonly type: string }>>;
-  readonly mainSteps: readonly { readonly action: string; readonly inputs: { readonly runCommand: readonly string[] } }[];
+  readonly mainSteps: readonly {
+    readonly action: string;
+    readonly inputs: { readonly runCommand: readonly string[] };
+  }[];
 }
 
 const documents = resourcesOf(exampleTemplate(), 'AWS::SSM::Document').map(([, d]) => d.Properties);
-const contentOf = (name: string): Content =>
-  documents.find((d) => d['Name'] === name)?.['Content'] as Content;
+const contentOf = (name: string): Content => documents.find((d) => d['Name'] === name)?.['Content'] as Content;
 
 describe('documents', () => {
   it('are one a script of nodes/galera, all of them', () => {
     const scripts = readdirSync(join(ROOT, 'nodes', 'galera')).filter((f) => f.endsWith('.sh') && f !== 'lib.sh');
-    expect(documents.map((d) => d['Name']).sort()).toEqual(scripts.map((f) => `rejoin-galera-${f.replace('.sh', '')}`).sort());
-    for (const d of documents) expect(d).toMatchObject({ DocumentFormat: 'JSON', DocumentType: 'Command', UpdateMethod: 'NewVersion' });
+    expect(documents.map((d) => d['Name']).sort()).toEqual(
+      scripts.map((f) => `rejoin-galera-${f.replace('.sh', '')}`).sort(),
+    );
+    for (const d of documents)
+      expect(d).toMatchObject({ DocumentFormat: 'JSON', DocumentType: 'Command', UpdateMethod: 'NewVersion' });
   });
 
   it.each([
@@ -53,14 +58,24 @@ describe('documents', () => {
     expect(execFileSync('sh', ['-c', text], { encoding: 'utf8' })).toBe('volume|vol-0123456789abcdef0');
   });
 
-  it.each(["x'; reboot; '", '$(reboot)', '`reboot`', 'a b', 'a\nb', 'a"b', '{{ ssm:x }}', 'a|b', 'a&b', 'a>b', 'a\\', ''])(
-    'accept %j for no parameter at all',
-    (attack) => {
-      const patterns = HOST_SCRIPTS.flatMap((s) => s.parameters.map((p) => p.allowedPattern));
-      expect(patterns.length).toBeGreaterThan(0);
-      for (const pattern of patterns) expect(new RegExp(pattern).test(attack), pattern).toBe(false);
-    },
-  );
+  it.each([
+    "x'; reboot; '",
+    '$(reboot)',
+    '`reboot`',
+    'a b',
+    'a\nb',
+    'a"b',
+    '{{ ssm:x }}',
+    'a|b',
+    'a&b',
+    'a>b',
+    'a\\',
+    '',
+  ])('accept %j for no parameter at all', (attack) => {
+    const patterns = HOST_SCRIPTS.flatMap((s) => s.parameters.map((p) => p.allowedPattern));
+    expect(patterns.length).toBeGreaterThan(0);
+    for (const pattern of patterns) expect(new RegExp(pattern).test(attack), pattern).toBe(false);
+  });
 
   it.each([
     ['Peers', '127.10.1.4,127.10.2.4'],
@@ -87,6 +102,8 @@ describe('documents', () => {
     writeFileSync(join(folder, 'lib.sh'), '');
     writeFileSync(join(folder, 'stop.sh'), 'echo "{{ inspect }}"\n');
     const stop = HOST_SCRIPTS.find((s) => s.script === 'stop');
-    expect(() => documentLines(folder, stop as NonNullable<typeof stop>)).toThrow(/stop\.sh contains \{\{ inspect \}\}.*without double braces/);
+    expect(() => documentLines(folder, stop as NonNullable<typeof stop>)).toThrow(
+      /stop\.sh contains \{\{ inspect \}\}.*without double braces/,
+    );
   });
 });

@@ -61,19 +61,35 @@ export function resourcesOf(template: Template, type: string): readonly (readonl
 const ids = ['a', 'b', 'c'] as const;
 
 /** A stack with a plane, for what the file of the app cannot say. */
-export function planeStack(props: Partial<ControlPlaneProps> = {}): { readonly stack: Stack; readonly plane: ControlPlane; readonly valid: ManageProps } {
+export function planeStack(props: Partial<ControlPlaneProps> = {}): {
+  readonly stack: Stack;
+  readonly plane: ControlPlane;
+  readonly valid: ManageProps;
+} {
   const stack = new Stack(newApp(), 'Test');
   const subnets: ISubnet[] = ids.map((z) =>
-    Subnet.fromSubnetAttributes(stack, `Subnet${z}`, { subnetId: `subnet-0000000${z}`, availabilityZone: `eu-west-1${z}` }),
+    Subnet.fromSubnetAttributes(stack, `Subnet${z}`, {
+      subnetId: `subnet-0000000${z}`,
+      availabilityZone: `eu-west-1${z}`,
+    }),
   );
-  const vpc = Vpc.fromVpcAttributes(stack, 'Vpc', { vpcId: 'vpc-01234567', availabilityZones: ids.map((z) => `eu-west-1${z}`) });
+  const vpc = Vpc.fromVpcAttributes(stack, 'Vpc', {
+    vpcId: 'vpc-01234567',
+    availabilityZones: ids.map((z) => `eu-west-1${z}`),
+  });
   const plane = new ControlPlane(stack, 'Rejoin', { vpc, vpcSubnets: { subnets }, bundleDir, ...props });
   const valid: ManageProps = {
     engine: Engine.galera(),
     nodes: 3,
-    launchTemplate: LaunchTemplate.fromLaunchTemplateAttributes(stack, 'Template', { launchTemplateId: 'lt-0123456789abcdef0' }),
+    launchTemplate: LaunchTemplate.fromLaunchTemplateAttributes(stack, 'Template', {
+      launchTemplateId: 'lt-0123456789abcdef0',
+    }),
     subnets,
-    credentials: Secret.fromSecretCompleteArn(stack, 'Secret', 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders-AbCdEf'),
+    credentials: Secret.fromSecretCompleteArn(
+      stack,
+      'Secret',
+      'arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders-AbCdEf',
+    ),
     endpoints: [Endpoint.targetGroup(targetGroup(stack, 'writer'), { route: 'writer' })],
   };
   return { stack, plane, valid };

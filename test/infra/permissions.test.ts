@@ -19,9 +19,11 @@ const policies = resourcesOf(template, 'AWS::IAM::Policy').map(([id, policy]) =>
 }));
 const statements = policies.flatMap(({ id, statements: all }) => all.map((statement) => ({ id, statement })));
 
-const of = (capability: string): readonly Statement[] => policies.find(({ id }) => id.startsWith(`Rejoin${capability}Function`))?.statements ?? [];
+const of = (capability: string): readonly Statement[] =>
+  policies.find(({ id }) => id.startsWith(`Rejoin${capability}Function`))?.statements ?? [];
 
-const allowing = (action: string, from: readonly Statement[]): readonly Statement[] => from.filter((s) => actionsOf(s).includes(action));
+const allowing = (action: string, from: readonly Statement[]): readonly Statement[] =>
+  from.filter((s) => actionsOf(s).includes(action));
 
 describe('IAM', () => {
   it('has a policy for each function and each machine', () => {
@@ -29,23 +31,34 @@ describe('IAM', () => {
   });
 
   it('grants no action by wildcard', () => {
-    const wild = statements.flatMap(({ id, statement }) => actionsOf(statement).filter((a) => a.includes('*')).map((a) => `${id}: ${a}`));
+    const wild = statements.flatMap(({ id, statement }) =>
+      actionsOf(statement)
+        .filter((a) => a.includes('*'))
+        .map((a) => `${id}: ${a}`),
+    );
     expect(wild).toEqual([]);
   });
 
   it('uses no policy managed by AWS', () => {
-    for (const [id, role] of resourcesOf(template, 'AWS::IAM::Role')) expect(role.Properties['ManagedPolicyArns'], id).toBeUndefined();
+    for (const [id, role] of resourcesOf(template, 'AWS::IAM::Role'))
+      expect(role.Properties['ManagedPolicyArns'], id).toBeUndefined();
   });
 
   it('grants on every resource only what is on the reasoned list', () => {
     const unreasoned = statements
       .filter(({ statement }) => listed(statement.Resource).includes('*'))
-      .flatMap(({ id, statement }) => actionsOf(statement).filter((a) => UNSCOPED[a] === undefined).map((a) => `${id}: ${a}`));
+      .flatMap(({ id, statement }) =>
+        actionsOf(statement)
+          .filter((a) => UNSCOPED[a] === undefined)
+          .map((a) => `${id}: ${a}`),
+      );
     expect(unreasoned).toEqual([]);
   });
 
   it('has nothing on the reasoned list that nobody uses', () => {
-    const used = new Set(statements.filter(({ statement }) => statement.Resource === '*').flatMap(({ statement }) => actionsOf(statement)));
+    const used = new Set(
+      statements.filter(({ statement }) => statement.Resource === '*').flatMap(({ statement }) => actionsOf(statement)),
+    );
     expect(Object.keys(UNSCOPED).filter((action) => !used.has(action))).toEqual([]);
   });
 
@@ -59,13 +72,18 @@ describe('IAM', () => {
     ['elasticloadbalancing:DeregisterTargets', 'aws:ResourceTag/rejoin:cluster'],
     ['elasticloadbalancing:ModifyTargetGroupAttributes', 'aws:ResourceTag/rejoin:cluster'],
   ])('%s needs the tag, wherever it is granted', (action, key) => {
-    const grants = allowing(action, statements.map((s) => s.statement));
+    const grants = allowing(
+      action,
+      statements.map((s) => s.statement),
+    );
     expect(grants.length).toBeGreaterThan(0);
     for (const grant of grants) expect(grant.Condition).toEqual({ StringLike: { [key]: '*' } });
   });
 
   it('demands the tag of every launched instance and volume', () => {
-    const grants = allowing('ec2:RunInstances', of('Replace')).filter((s) => /:(instance|volume)\//.test(JSON.stringify(s.Resource)));
+    const grants = allowing('ec2:RunInstances', of('Replace')).filter((s) =>
+      /:(instance|volume)\//.test(JSON.stringify(s.Resource)),
+    );
     expect(grants).toHaveLength(1);
     expect(grants[0]?.Condition).toEqual({ StringLike: { 'aws:RequestTag/rejoin:cluster': '*' } });
   });
@@ -77,8 +95,13 @@ describe('IAM', () => {
     expect(conditions).toContainEqual({ StringLike: { 'ec2:ResourceTag/rejoin:cluster': '*' } });
   });
 
-  it('passes only the instances\' roles, and only to EC2', () => {
-    expect(allowing('iam:PassRole', statements.map((s) => s.statement))).toEqual([
+  it("passes only the instances' roles, and only to EC2", () => {
+    expect(
+      allowing(
+        'iam:PassRole',
+        statements.map((s) => s.statement),
+      ),
+    ).toEqual([
       {
         Action: 'iam:PassRole',
         Effect: 'Allow',
@@ -88,19 +111,39 @@ describe('IAM', () => {
     ]);
   });
 
-  it('runs only Rejoin\'s documents, on hosts with the tag', () => {
-    const [documents, hosts] = [false, true].map((c) => allowing('ssm:SendCommand', of('Replace')).filter((s) => (s.Condition !== undefined) === c));
+  it("runs only Rejoin's documents, on hosts with the tag", () => {
+    const [documents, hosts] = [false, true].map((c) =>
+      allowing('ssm:SendCommand', of('Replace')).filter((s) => (s.Condition !== undefined) === c),
+    );
     expect(documents).toHaveLength(1);
-    for (const arn of listed(documents?.[0]?.Resource)) expect(JSON.stringify(arn)).toMatch(/:document\/rejoin-galera-[a-z]+"/);
+    for (const arn of listed(documents?.[0]?.Resource))
+      expect(JSON.stringify(arn)).toMatch(/:document\/rejoin-galera-[a-z]+"/);
     expect(hosts?.map((s) => s.Condition)).toEqual([{ StringLike: { 'ssm:resourceTag/rejoin:cluster': '*' } }]);
   });
 
   it.each([
     ['Signals', ['ec2:DescribeInstances', 'sqs:SendMessage']],
-    ['Operate', ['dynamodb:BatchGetItem', 'dynamodb:GetItem', 'dynamodb:UpdateItem', 'ec2:DescribeInstances', 'sqs:SendMessage', 'ssm:GetParametersByPath']],
+    [
+      'Operate',
+      [
+        'dynamodb:BatchGetItem',
+        'dynamodb:GetItem',
+        'dynamodb:UpdateItem',
+        'ec2:DescribeInstances',
+        'sqs:SendMessage',
+        'ssm:GetParametersByPath',
+      ],
+    ],
     [
       'Watch',
-      ['dynamodb:BatchGetItem', 'dynamodb:UpdateItem', 'ec2:DescribeInstances', 'secretsmanager:GetSecretValue', 'sqs:SendMessage', 'ssm:GetParametersByPath'],
+      [
+        'dynamodb:BatchGetItem',
+        'dynamodb:UpdateItem',
+        'ec2:DescribeInstances',
+        'secretsmanager:GetSecretValue',
+        'sqs:SendMessage',
+        'ssm:GetParametersByPath',
+      ],
     ],
     [
       'Reconcile',
@@ -128,13 +171,20 @@ describe('IAM', () => {
     ],
   ])('lets %s do what its capability calls, and nothing else', (capability, expected) => {
     // What the service itself needs to run the function: logs, the event source, network interfaces, the key.
-    const ofTheService = /^(logs:|kms:|ec2:(Create|Delete|Describe)NetworkInterfaces?$|ec2:DescribeSubnets$|sqs:(ChangeMessageVisibility|DeleteMessage|GetQueueAttributes|GetQueueUrl|ReceiveMessage)$)/;
-    const granted = new Set(of(capability).flatMap(actionsOf).filter((a) => !ofTheService.test(a)));
+    const ofTheService =
+      /^(logs:|kms:|ec2:(Create|Delete|Describe)NetworkInterfaces?$|ec2:DescribeSubnets$|sqs:(ChangeMessageVisibility|DeleteMessage|GetQueueAttributes|GetQueueUrl|ReceiveMessage)$)/;
+    const granted = new Set(
+      of(capability)
+        .flatMap(actionsOf)
+        .filter((a) => !ofTheService.test(a)),
+    );
     expect([...granted].sort()).toEqual(expected);
   });
 
   it('gives bootstrap no way to launch, stop or terminate', () => {
-    const ec2 = of('Bootstrap').flatMap(actionsOf).filter((a) => /^ec2:(Run|Stop|Terminate|Attach|Detach|Delete(?!NetworkInterface)|CreateTags)/.test(a));
+    const ec2 = of('Bootstrap')
+      .flatMap(actionsOf)
+      .filter((a) => /^ec2:(Run|Stop|Terminate|Attach|Detach|Delete(?!NetworkInterface)|CreateTags)/.test(a));
     expect(ec2).toEqual([]);
   });
 });

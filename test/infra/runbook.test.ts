@@ -21,7 +21,9 @@ const alarms = resourcesOf(exampleTemplate(), 'AWS::CloudWatch::Alarm').map(([, 
 
 describe('runbook', () => {
   it('has a heading for every alarm, and no other', () => {
-    expect(alarms.map((a) => String(a['AlarmName']).replace(/^rejoin-/, '')).sort()).toEqual([...headings('Alarms')].sort());
+    expect(alarms.map((a) => String(a['AlarmName']).replace(/^rejoin-/, '')).sort()).toEqual(
+      [...headings('Alarms')].sort(),
+    );
   });
 
   it('is what each alarm links to, at a heading that exists', () => {
@@ -59,7 +61,9 @@ describe('alarms', () => {
 
   it('watch every dead-letter queue', () => {
     const redriven = JSON.stringify(alarms);
-    const queues = resourcesOf(exampleTemplate(), 'AWS::SQS::Queue').filter(([, q]) => /-dlq/.test(String(q.Properties['QueueName'])));
+    const queues = resourcesOf(exampleTemplate(), 'AWS::SQS::Queue').filter(([, q]) =>
+      /-dlq/.test(String(q.Properties['QueueName'])),
+    );
     expect(queues).toHaveLength(3);
     for (const [id] of queues) expect(redriven).toContain(`"Fn::GetAtt":["${id}","QueueName"]`);
   });
@@ -77,6 +81,10 @@ describe('alarms', () => {
 
   it('take silence of the sweep for a failure', () => {
     const sweep = alarms.find((a) => a['AlarmName'] === 'rejoin-watch-not-running');
-    expect(sweep).toMatchObject({ TreatMissingData: 'breaching', ComparisonOperator: 'LessThanThreshold', Threshold: 1 });
+    expect(sweep).toMatchObject({
+      TreatMissingData: 'breaching',
+      ComparisonOperator: 'LessThanThreshold',
+      Threshold: 1,
+    });
   });
 });

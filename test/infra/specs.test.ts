@@ -1,10 +1,12 @@
 import { App, CfnParameter, Duration, Fn, Stack } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import { LaunchTemplate, MachineImage, Vpc } from 'aws-cdk-lib/aws-ec2';
+import type { IVpc } from 'aws-cdk-lib/aws-ec2';
 import { NetworkTargetGroup, Protocol, TargetType } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { HostedZone } from 'aws-cdk-lib/aws-route53';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { describe, expect, it } from 'vitest';
 import { parseSpec } from '../../lambdas/model/spec.ts';
 import type { ManageProps } from '../../lib/index.ts';
@@ -19,13 +21,29 @@ const wrong: readonly (readonly [string, (stack: Stack, valid: ManageProps) => P
   ['two nodes', () => ({ nodes: 2 }), /nodes is 2: a cluster that survives the loss of a node has at least 3 nodes/],
   ['four nodes', () => ({ nodes: 4 }), /nodes is 4: use an odd number/],
   ['eleven nodes', () => ({ nodes: 11 }), /nodes is 11: .*at most 9/],
-  ['a port that is none', () => ({ engine: Engine.galera({ port: 70_000 }) }), /engine\.port is 70000: a TCP port is from 1 to 65535/],
+  [
+    'a port that is none',
+    () => ({ engine: Engine.galera({ port: 70_000 }) }),
+    /engine\.port is 70000: a TCP port is from 1 to 65535/,
+  ],
   ['no subnet', () => ({ subnets: [] }), /subnets is \[\]: give at least one subnet/],
   ['no endpoint', () => ({ endpoints: [] }), /endpoints is \[\]: give at least one endpoint/],
-  ['a device without /dev', () => ({ dataDevice: 'sdf' }), /dataDevice is "sdf": give a device name, such as \/dev\/sdf/],
+  [
+    'a device without /dev',
+    () => ({ dataDevice: 'sdf' }),
+    /dataDevice is "sdf": give a device name, such as \/dev\/sdf/,
+  ],
   ['an unknown policy', () => ({ policy: 'REPAIR' as Policy }), /policy is "REPAIR": /],
-  ['a template version that is none', () => ({ launchTemplateVersion: 'newest' }), /launchTemplate\.version is "newest": give \$Default/],
-  ['impatience', () => ({ deadAfter: Duration.seconds(1) }), /timing\.deadAfterSeconds is 1: give from 5 to 3600 seconds/],
+  [
+    'a template version that is none',
+    () => ({ launchTemplateVersion: 'newest' }),
+    /launchTemplate\.version is "newest": give \$Default/,
+  ],
+  [
+    'impatience',
+    () => ({ deadAfter: Duration.seconds(1) }),
+    /timing\.deadAfterSeconds is 1: give from 5 to 3600 seconds/,
+  ],
   [
     'a TTL of an hour',
     (stack) => ({ endpoints: [Endpoint.dns(zoneIn(stack), 'orders', { route: 'writer', ttl: Duration.hours(1) })] }),
@@ -38,13 +56,21 @@ const wrong: readonly (readonly [string, (stack: Stack, valid: ManageProps) => P
   ],
   [
     'a record name in capitals in a zone whose name is not known yet',
-    (stack) => ({ endpoints: [Endpoint.dns(zoneIn(stack, new CfnParameter(stack, 'ZoneName').valueAsString), 'Orders', { route: 'writer' })] }),
+    (stack) => ({
+      endpoints: [
+        Endpoint.dns(zoneIn(stack, new CfnParameter(stack, 'ZoneName').valueAsString), 'Orders', { route: 'writer' }),
+      ],
+    }),
     /endpoints\[0\]\.name is "Orders\.<known at deployment>\.": give a fully qualified lower-case name/,
   ],
   [
     'an ARN of another service, its Region not known yet',
     (stack) => ({
-      credentials: Secret.fromSecretCompleteArn(stack, 'Other', `arn:aws:ssm:${stack.region}:${stack.account}:parameter/orders-AbCdEf`),
+      credentials: Secret.fromSecretCompleteArn(
+        stack,
+        'Other',
+        `arn:aws:ssm:${stack.region}:${stack.account}:parameter/orders-AbCdEf`,
+      ),
     }),
     /credentialsSecretArn is "arn:aws:ssm:<known at deployment>:.*give the ARN of a Secrets Manager secret/,
   ],
@@ -57,7 +83,9 @@ const wrong: readonly (readonly [string, (stack: Stack, valid: ManageProps) => P
   ],
   [
     'one group named twice',
-    (_stack, valid) => ({ endpoints: [...valid.endpoints, ...valid.endpoints.map((e) => ({ ...e, route: 'healthy' }) as typeof e)] }),
+    (_stack, valid) => ({
+      endpoints: [...valid.endpoints, ...valid.endpoints.map((e) => ({ ...e, route: 'healthy' }) as typeof e)],
+    }),
     /endpoints\[1\] is ".*targetgroup\/writer.*": name each target group and record once/,
   ],
   [
@@ -81,12 +109,16 @@ describe('a wrong specification is refused at synth', () => {
   it('a name known only at deployment', () => {
     const { stack, valid } = planeStack();
     const name = new CfnParameter(stack, 'Name').valueAsString;
-    expect(() => new ManagedCluster(stack, 'Cluster', { ...valid, name })).toThrow(/name is known only at deployment: .*give it as plain text/);
+    expect(() => new ManagedCluster(stack, 'Cluster', { ...valid, name })).toThrow(
+      /name is known only at deployment: .*give it as plain text/,
+    );
   });
 
   it('every problem at once, each on its line', () => {
     const { plane, valid } = planeStack();
-    expect(() => plane.manage('orders', { ...valid, nodes: 4.5, dataDevice: 'sdf' })).toThrow(/nodes is 4\.5.*\n.*dataDevice is "sdf"/);
+    expect(() => plane.manage('orders', { ...valid, nodes: 4.5, dataDevice: 'sdf' })).toThrow(
+      /nodes is 4\.5.*\n.*dataDevice is "sdf"/,
+    );
   });
 
   it('a second cluster of the same name', () => {
@@ -111,7 +143,10 @@ function specIn(template: Template): Record<string, unknown> {
 describe('a right specification', () => {
   it('is stored as the JSON that the functions parse, defaults filled in', () => {
     const { stack, plane, valid } = planeStack();
-    plane.manage('orders', { ...valid, endpoints: [...valid.endpoints, Endpoint.dns(zoneIn(stack), 'orders', { route: 'writer' })] });
+    plane.manage('orders', {
+      ...valid,
+      endpoints: [...valid.endpoints, Endpoint.dns(zoneIn(stack), 'orders', { route: 'writer' })],
+    });
     const template = Template.fromStack(stack);
     template.hasResourceProperties('AWS::SSM::Parameter', { Name: '/rejoin/clusters/orders', Type: 'String' });
     const spec = specIn(template);
@@ -130,8 +165,9 @@ describe('a right specification', () => {
   it('may be made of resources of the same app: their tokens are no errors, and the target groups get the tag', () => {
     const { plane } = planeStack();
     const stack = Stack.of(plane);
-    const vpc = new Vpc(stack, 'New', { maxAzs: 3 });
-    const group = (id: string) => new NetworkTargetGroup(stack, id, { vpc, port: 3306, protocol: Protocol.TCP, targetType: TargetType.INSTANCE });
+    const vpc = new Vpc(stack, 'New', { maxAzs: 3 }) as IVpc;
+    const group = (id: string) =>
+      new NetworkTargetGroup(stack, id, { vpc, port: 3306, protocol: Protocol.TCP, targetType: TargetType.INSTANCE });
     const [writer, readers] = [group('Writer'), group('Readers')];
     plane.manage('orders', {
       engine: Engine.galera(),
@@ -141,7 +177,7 @@ describe('a right specification', () => {
         role: new Role(stack, 'Database', { assumedBy: new ServicePrincipal('ec2.amazonaws.com') }),
       }),
       subnets: vpc.privateSubnets,
-      credentials: new Secret(stack, 'Credentials'),
+      credentials: new Secret(stack, 'Credentials') as ISecret,
       endpoints: [
         Endpoint.targetGroup(writer, { route: 'writer' }),
         Endpoint.targetGroup(readers, { route: 'healthy' }),
@@ -160,7 +196,9 @@ describe('a right specification', () => {
   it('names one imported group twice through a token, and that is found too', () => {
     const { stack, plane, valid } = planeStack();
     const arn = Fn.importValue('writer-group');
-    const twice = ['A', 'B'].map((id) => NetworkTargetGroup.fromTargetGroupAttributes(stack, id, { targetGroupArn: arn }));
+    const twice = ['A', 'B'].map((id) =>
+      NetworkTargetGroup.fromTargetGroupAttributes(stack, id, { targetGroupArn: arn }),
+    );
     expect(() =>
       plane.manage('orders', { ...valid, endpoints: twice.map((g) => Endpoint.targetGroup(g, { route: 'healthy' })) }),
     ).toThrow(/name each target group and record once/);
