@@ -1,9 +1,22 @@
 /** cdk-nag's findings that are meant, each with its reason, on the one construct that it is about. */
 import { Stack, Validations } from 'aws-cdk-lib';
 import type { IConstruct } from 'constructs';
-import type { ControlPlane } from './control-plane.ts';
+import type { Operate } from './capabilities/operate.ts';
+import type { Reconcile } from './capabilities/reconcile.ts';
+import type { RecoveryWorkflows } from './capabilities/recovery.ts';
+import type { Signals } from './capabilities/signals.ts';
+import type { Watch } from './capabilities/watch.ts';
 import type { Workflow } from './capabilities/workflow.ts';
 import { SPEC_PREFIX } from '../lambdas/model/spec.ts';
+
+/** The plane's parts that hold a role. */
+export interface Capabilities {
+  readonly signals: Signals;
+  readonly reconcile: Reconcile;
+  readonly watch: Watch;
+  readonly operate: Operate;
+  readonly workflows: RecoveryWorkflows;
+}
 
 interface Place {
   readonly service: string;
@@ -46,7 +59,7 @@ const acknowledge = (role: IConstruct, places: readonly Place[], reason: string)
 };
 
 /** On the roles' policies and on the sweep's dead-letter queue; nothing is acknowledged for the whole stack. */
-export function acknowledgeFindings(plane: ControlPlane): void {
+export function acknowledgeFindings(plane: Capabilities): void {
   const { replace, bootstrap, names } = plane.workflows;
   const { signals, reconcile, watch, operate } = plane;
   const functions = { signals, reconcile, watch, operate, replace, bootstrap };

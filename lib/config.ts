@@ -1,5 +1,6 @@
 /** The file that the app is configured with, `cdk deploy -c config=rejoin.json`. Described in docs/deploy.md. */
 import * as z from 'zod/mini';
+import { databaseTlsSchema } from '../lambdas/model/spec.ts';
 
 const text = (pattern: RegExp, mend: string): z.ZodMiniString => z.string().check(z.regex(pattern, mend));
 const id = (prefix: string): z.ZodMiniString =>
@@ -35,7 +36,11 @@ const endpoint = z.discriminatedUnion('kind', [
 
 const cluster = z.strictObject({
   name: z.string(),
-  engine: z.strictObject({ kind: z.literal('galera'), port: z.optional(z.number()) }),
+  engine: z.strictObject({
+    kind: z.literal('galera'),
+    port: z.optional(z.number()),
+    tls: z.optional(databaseTlsSchema),
+  }),
   nodes: z.number(),
   launchTemplate: z.strictObject({ id: id('lt'), version: z.optional(z.string()) }),
   /** Unless given, those of `vpc`. */

@@ -75,7 +75,10 @@ export class RejoinStack extends Stack {
     const at = `Given-${cluster.name}`;
     const template = cluster.launchTemplate;
     this.plane.manage(cluster.name, {
-      engine: Engine.galera(cluster.engine.port === undefined ? {} : { port: cluster.engine.port }),
+      engine: Engine.galera({
+        ...(cluster.engine.port !== undefined && { port: cluster.engine.port }),
+        ...(cluster.engine.tls !== undefined && { tls: cluster.engine.tls }),
+      }),
       nodes: cluster.nodes,
       launchTemplate: LaunchTemplate.fromLaunchTemplateAttributes(this, `${at}-Template`, {
         launchTemplateId: template.id,
@@ -131,18 +134,17 @@ export class RejoinStack extends Stack {
 }
 
 /** The values that CloudWatch Logs takes, since any other fails only at deployment. */
-const RETENTIONS = Object.values(RetentionDays).filter((value): value is RetentionDays => typeof value === 'number');
+const RETENTIONS: readonly number[] = Object.values(RetentionDays).filter((value) => typeof value === 'number');
 
 function options(config: RejoinConfig): Partial<ControlPlaneProps> {
   const days = config.logRetentionDays;
-  const retention = RETENTIONS.find((r) => r === days);
-  if (days !== undefined && retention === undefined) {
+  if (days !== undefined && !RETENTIONS.includes(days)) {
     throw new Error(
       `logRetentionDays is ${days}: CloudWatch Logs takes ${RETENTIONS.filter((r) => r < 9999).join(', ')}`,
     );
   }
   return {
-    ...(retention !== undefined && { retention }),
+    ...(days !== undefined && { retention: days }),
     ...(config.databasePorts && { databasePorts: config.databasePorts }),
     ...(config.vpcEndpoints !== undefined && { vpcEndpoints: config.vpcEndpoints }),
     ...(config.probeIntervalMs !== undefined && { probeInterval: Duration.millis(config.probeIntervalMs) }),

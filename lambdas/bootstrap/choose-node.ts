@@ -16,7 +16,12 @@ export interface Situation {
 }
 
 export type Choice =
-  | { readonly kind: 'chosen'; readonly position: Position; readonly remaining: readonly string[]; readonly why: string }
+  | {
+      readonly kind: 'chosen';
+      readonly position: Position;
+      readonly remaining: readonly string[];
+      readonly why: string;
+    }
   | { readonly kind: 'refused'; readonly error: RecoveryErrorName; readonly why: string };
 
 /**
@@ -34,7 +39,10 @@ export type Choice =
  */
 export function chooseNode(s: Situation): Choice {
   if (s.primary.length > 0) {
-    return refused('PrimaryComponentExists', `${s.primary.join(', ')} is in a primary component: a second one would split the data; join the others to it`);
+    return refused(
+      'PrimaryComponentExists',
+      `${s.primary.join(', ')} is in a primary component: a second one would split the data; join the others to it`,
+    );
   }
   const silent = s.nodes.filter((n) => !s.giveUp.includes(n) && !s.positions.some((p) => p.node === n && says(p)));
   if (silent.length > 0) {
@@ -47,10 +55,14 @@ export function chooseNode(s: Situation): Choice {
   const uuids = [...new Set(candidates.map((p) => p.stateUuid))];
   if (uuids.length > 1) {
     const found = candidates.map((p) => `${p.node}: ${p.stateUuid}:${p.seqno}`).join('; ');
-    return refused('PositionsDisagree', `the nodes have different histories (${found}): expected one state UUID. Decide whose is right and give up the others`);
+    return refused(
+      'PositionsDisagree',
+      `the nodes have different histories (${found}): expected one state UUID. Decide whose is right and give up the others`,
+    );
   }
   const [best] = candidates.toSorted((a, b) => compare(a, b, s.writer));
-  if (best === undefined) return refused('BootstrapFailed', 'no node has ever been part of a cluster: there is nothing to bootstrap from');
+  if (best === undefined)
+    return refused('BootstrapFailed', 'no node has ever been part of a cluster: there is nothing to bootstrap from');
   const remaining = s.nodes.filter((n) => n !== best.node && !s.giveUp.includes(n));
   const why = `the most advanced of ${candidates.map((p) => `${p.node} at ${p.seqno}`).join(', ')}, all of ${best.stateUuid}`;
   return { kind: 'chosen', position: best, remaining, why };

@@ -46,7 +46,9 @@ export function parsePosition(node: string, output: string): Position {
   const line = output.trim().split('\n').at(-1) ?? '';
   const parsed = line.startsWith('{') ? answer.safeParse(JSON.parse(line)) : null;
   if (parsed?.success !== true) {
-    throw new Error(`galera-position on ${node} printed ${JSON.stringify(line)}, expected one JSON object with stateUuid and seqno`);
+    throw new Error(
+      `galera-position on ${node} printed ${JSON.stringify(line)}, expected one JSON object with stateUuid and seqno`,
+    );
   }
   return { node, ...parsed.data };
 }

@@ -180,7 +180,13 @@ export interface Secrets {
 /** Asks one database node for its status; answers within the deadline whatever the node does, and never throws. */
 export interface Prober {
   probe(
-    target: { readonly instanceId: string; readonly host: string; readonly port: number },
+    target: {
+      readonly instanceId: string;
+      readonly host: string;
+      readonly port: number;
+      /** Off unless given. */
+      readonly tls?: DatabaseTls | undefined;
+    },
     credentials: DbCredentials,
   ): Promise<Probe>;
   /** Ends what it keeps open. */

@@ -26,9 +26,26 @@ const port = z.number().check(
 const seconds = (low: number, high: number): z.ZodMiniNumber =>
   z.number().check(z.gte(low, `give from ${low} to ${high} seconds`), z.lte(high, `give from ${low} to ${high} seconds`));
 
+/**
+ * How probes speak to the database. `off`: in clear, as when left out. `required`: TLS, with a certificate that Node's
+ * public roots vouch for. `{ ca }`: TLS, with one that this CA alone vouches for. A node is addressed by its IP address,
+ * so its certificate's names are not looked at.
+ */
+export const databaseTlsSchema = z.union(
+  [
+    z.enum(['off', 'required']),
+    z.strictObject({
+      ca: z.string().check(z.regex(/^-----BEGIN CERTIFICATE-----\s[^]+\s-----END CERTIFICATE-----\s*$/)),
+    }),
+  ],
+  'give "off", "required", or { "ca": … } with the text of a CA certificate in PEM, -----BEGIN CERTIFICATE-----…',
+);
+export type DatabaseTls = z.infer<typeof databaseTlsSchema>;
+
 export const galeraEngineSchema = z.strictObject({
   kind: z.literal('galera'),
   port,
+  tls: z.optional(databaseTlsSchema),
 });
 
 export const targetGroupEndpointSchema = z.strictObject({

@@ -106,7 +106,8 @@ async function probe(
     return { kind: 'unreachable', atMs, tookMs: 0, detail: 'EC2 names no private address' };
   }
   if (typeof credentials === 'string') return { kind: 'rejected', atMs, tookMs: 0, detail: credentials };
-  const target = { instanceId: instance.id, host: instance.privateIp, port: spec.engine.port };
+  const { port, tls } = spec.engine;
+  const target = { instanceId: instance.id, host: instance.privateIp, port, tls };
   return ports.prober.probe(target, credentials);
 }
 

@@ -23,7 +23,8 @@ export function chooseDonor(nodes: readonly Node[], writer: string | null, joine
     .toSorted((a, b) => (a.instance.id < b.instance.id ? -1 : 1));
   const others = synced.filter((n) => n.instance.id !== writer);
   const near = others.find((n) => n.instance.zone === joinerZone);
-  if (near !== undefined) return { node: near, why: `Synced, not the writer, in the joiner's zone ${near.instance.zone}` };
+  if (near !== undefined)
+    return { node: near, why: `Synced, not the writer, in the joiner's zone ${near.instance.zone}` };
   const other = others[0];
   if (other !== undefined) return { node: other, why: `Synced, not the writer, in ${other.instance.zone}` };
   const last = synced[0];

@@ -13,14 +13,17 @@ export interface Script {
 }
 
 export type CommandProgress =
-  | { readonly kind: 'running'; readonly command: Command }
-  | Exclude<CommandState, { readonly kind: 'running' }>;
+  { readonly kind: 'running'; readonly command: Command } | Exclude<CommandState, { readonly kind: 'running' }>;
 
 /**
  * Starts the script, or asks after the one that this state already started. A step killed between the start and its
  * answer starts it twice: every script in nodes/ is idempotent for that reason.
  */
-export async function advance(state: Carried, { ports }: StepContext, script: () => Promise<Script>): Promise<CommandProgress> {
+export async function advance(
+  state: Carried,
+  { ports }: StepContext,
+  script: () => Promise<Script>,
+): Promise<CommandProgress> {
   if (state.command === null) {
     const { instance, document, parameters } = await script();
     const id = await ports.hosts.start(instance, document, parameters);

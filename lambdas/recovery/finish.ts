@@ -19,9 +19,12 @@ export async function report(state: Carried, context: StepContext): Promise<Part
   }
   await ports.notifications.publish(
     `Rejoin: ${cluster}: ${outcome}`,
-    [`What: ${outcome}, ${took} after the start.`, `Why: ${state.reason}.${left}`, ...(await story(context))].join('\n'),
+    [`What: ${outcome}, ${took} after the start.`, `Why: ${state.reason}.${left}`, ...(await story(context))].join(
+      '\n',
+    ),
   );
   await release(context);
+  ports.metrics.count('RecoverySucceeded', 1, { workflow: context.who });
   return { outcome };
 }
 
@@ -70,13 +73,14 @@ export async function escalate(state: Carried, context: StepContext): Promise<Pa
   );
   if (failures.length === 0) await attempt(() => release(context));
   if (failures.length > 0) throw new AggregateError(failures, `escalating failed: ${failures.map(String).join('; ')}`);
+  ports.metrics.count('RecoveryGaveUp', 1, { workflow: context.who });
   return { outcome: `gave up: ${why.name}` };
 }
 
 /** Somebody else holds the claim: say so on the record, touch nothing, tell nobody. */
 export async function withdraw(state: Carried, context: StepContext): Promise<Partial<Carried>> {
   await record(context, 'withdraw', 'withdraws', explain(state.error ?? { Error: 'ClaimLost', Cause: '' }).sentence);
-  return { outcome: 'withdrew: the claim is not this workflow\'s' };
+  return { outcome: "withdrew: the claim is not this workflow's" };
 }
 
 async function release(context: StepContext): Promise<void> {

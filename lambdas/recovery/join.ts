@@ -18,10 +18,17 @@ const ASK_HOST_AFTER_MS = 30_000;
  * Starts the database on `joiner` against the nodes that serve now, with a donor chosen by the plane.
  * @throws RecoveryError ClaimLost, NoDonor (nobody is Synced in time), JoinFailed (the script's words).
  */
-export async function join(state: Carried, context: StepContext, spec: ClusterSpec, joiner: string): Promise<Partial<Carried>> {
+export async function join(
+  state: Carried,
+  context: StepContext,
+  spec: ClusterSpec,
+  joiner: string,
+): Promise<Partial<Carried>> {
   const script = { instance: joiner, document: 'galera-join' };
   if (state.command !== null) {
-    const progress = await advance(state, context, () => Promise.reject(new Error('a started script is not started again')));
+    const progress = await advance(state, context, () =>
+      Promise.reject(new Error('a started script is not started again')),
+    );
     const output = mustSucceed(progress, context, script, 'JoinFailed', DEADLINES.joinMs);
     return output === null ? { ready: false } : { ready: true, progress: null, refusedSinceMs: null };
   }
@@ -30,14 +37,24 @@ export async function join(state: Carried, context: StepContext, spec: ClusterSp
   const instance = await describe(context, joiner);
   const donor = chooseDonor(others, ledger.writer, instance?.zone ?? null);
   if (donor === null) {
-    failAfter(context.waitedMs, DEADLINES.joinMs, 'NoDonor', () => `no node of ${spec.name} is Synced (${others.map(inWords).join('; ')})`);
+    failAfter(
+      context.waitedMs,
+      DEADLINES.joinMs,
+      'NoDonor',
+      () => `no node of ${spec.name} is Synced (${others.map(inWords).join('; ')})`,
+    );
     return { ready: false };
   }
   const donorId = donor.node.instance.id;
   // On the ledger first: reconcile must not make a writer of the node that is about to be desynced.
   await context.ports.ledger.amendClaim(spec.name, context.execution, { joiner, donor: donorId });
   const peers = others.filter(isServing).flatMap((n) => n.instance.privateIp ?? []);
-  await record(context, `join-${joiner}-${donorId}`, `joins ${joiner} with donor ${donorId}`, `${donorId} is ${donor.why}`);
+  await record(
+    context,
+    `join-${joiner}-${donorId}`,
+    `joins ${joiner} with donor ${donorId}`,
+    `${donorId} is ${donor.why}`,
+  );
   const progress = await advance(state, context, () =>
     Promise.resolve({ ...script, parameters: { Peers: peers.join(','), Donor: donorId } }),
   );
@@ -48,7 +65,12 @@ export async function join(state: Carried, context: StepContext, spec: ClusterSp
  * Waits until the joiner is Synced in the primary component, by probe.
  * @throws RecoveryError NodeNotReachable (its instance is gone), JoinFailed (its database process died), NotCaughtUp.
  */
-export async function awaitCaughtUp(state: Carried, context: StepContext, spec: ClusterSpec, joiner: string): Promise<Partial<Carried>> {
+export async function awaitCaughtUp(
+  state: Carried,
+  context: StepContext,
+  spec: ClusterSpec,
+  joiner: string,
+): Promise<Partial<Carried>> {
   const instance = await describe(context, joiner);
   if (instance?.state !== 'running') {
     const found = instance?.state ?? 'that it does not exist';

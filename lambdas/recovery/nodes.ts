@@ -11,7 +11,8 @@ export const isOurs = (instance: Instance, cluster: string): boolean => instance
 
 export const isLive = (i: Instance): boolean => i.state === 'pending' || i.state === 'running';
 
-export const statusOf = (node: Node): GaleraStatus | null => (node.probe.kind === 'answered' ? node.probe.status : null);
+export const statusOf = (node: Node): GaleraStatus | null =>
+  node.probe.kind === 'answered' ? node.probe.status : null;
 
 /** Does the node serve, or would it with nobody better. */
 export function isServing(node: Node): boolean {
@@ -42,7 +43,8 @@ export async function probeAll(
         const skipped: Probe = { kind: 'skipped', atMs: nowMs, detail: `EC2 says ${instance.state}` };
         return { instance, probe: skipped };
       }
-      return { instance, probe: await ports.prober.probe({ instanceId, host, port: spec.engine.port }, credentials) };
+      const { port, tls } = spec.engine;
+      return { instance, probe: await ports.prober.probe({ instanceId, host, port, tls }, credentials) };
     }),
   );
 }

@@ -37,6 +37,11 @@ export async function route(context: StepContext, spec: ClusterSpec, node: strin
     return { ready: true };
   }
   const names = missing.map((m) => `${m.arn}: ${m.state}`).join('; ');
-  failAfter(context.waitedMs, DEADLINES.routeMs, 'NotRouted', () => `${node} is not healthy in ${names}; expected healthy`);
+  failAfter(
+    context.waitedMs,
+    DEADLINES.routeMs,
+    'NotRouted',
+    () => `${node} is not healthy in ${names}; expected healthy`,
+  );
   return { ready: false };
 }

@@ -30,8 +30,7 @@ export const carriedSchema = {
   error: z.optional(z.nullable(z.object({ Error: z.string(), Cause: z.string() }))),
 };
 
-const carried = z.object(carriedSchema);
-export type Carried = z.infer<typeof carried>;
+export type Carried = z.infer<z.ZodMiniObject<typeof carriedSchema>>;
 export type Command = z.infer<typeof command>;
 
 /**

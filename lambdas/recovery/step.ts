@@ -58,8 +58,7 @@ export async function runStep<S extends Carried>(
   }
   const state = parseState(capability.schema, event.state);
   const nowMs = ports.clock.nowMs();
-  const waiting =
-    state.waiting?.step === event.step ? state.waiting : { step: event.step, sinceMs: nowMs, asked: 0 };
+  const waiting = state.waiting?.step === event.step ? state.waiting : { step: event.step, sinceMs: nowMs, asked: 0 };
   const context: StepContext = {
     ports,
     who: capability.who,
@@ -80,7 +79,7 @@ export async function runStep<S extends Carried>(
     ready,
     waitSeconds: pollSeconds(context.waitedMs),
     waiting: ready ? null : { ...waiting, asked: waiting.asked + 1 },
-    command: ready ? null : (changed.command === undefined ? state.command : changed.command),
+    command: ready ? null : changed.command === undefined ? state.command : changed.command,
   };
 }
 
@@ -100,7 +99,9 @@ async function claimLostOnConflict<T>(act: () => Promise<T>): Promise<T> {
 export async function loadSpec({ ports, cluster }: StepContext): Promise<ClusterSpec> {
   const found = await ports.specs.get(cluster);
   if (found === null) {
-    throw new Error(`the parameter /rejoin/clusters/${cluster} does not exist; expected the specification of a managed cluster`);
+    throw new Error(
+      `the parameter /rejoin/clusters/${cluster} does not exist; expected the specification of a managed cluster`,
+    );
   }
   if (!found.ok) throw new Error(describeProblems(cluster, found.problems));
   return found.spec;

@@ -33,14 +33,12 @@ export const DEADLINES = {
 } as const;
 
 /** Throws the error of that name once the step has waited for too long. */
-export function failAfter(
-  waitedMs: number,
-  deadlineMs: number,
-  name: RecoveryErrorName,
-  sentence: () => string,
-): void {
+export function failAfter(waitedMs: number, deadlineMs: number, name: RecoveryErrorName, sentence: () => string): void {
   if (waitedMs <= deadlineMs) return;
-  throw new RecoveryError(name, `${sentence()} after ${Math.round(waitedMs / 1000)} s (at most ${deadlineMs / 1000} s)`);
+  throw new RecoveryError(
+    name,
+    `${sentence()} after ${Math.round(waitedMs / 1000)} s (at most ${deadlineMs / 1000} s)`,
+  );
 }
 
 /** `4 min 10 s`. */

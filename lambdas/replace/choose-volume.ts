@@ -34,7 +34,12 @@ export type VolumeUse =
   | { readonly kind: 'gone'; readonly why: string };
 
 /** What the volume needs so that the joiner can have it. `lost` is fenced. */
-export function useOf(volume: Volume | undefined, joiner: string | null, lost: string | null, zone: string | null): VolumeUse {
+export function useOf(
+  volume: Volume | undefined,
+  joiner: string | null,
+  lost: string | null,
+  zone: string | null,
+): VolumeUse {
   if (volume === undefined) return { kind: 'gone', why: 'it does not exist any more' };
   if (volume.tags[UNUSABLE_TAG] !== undefined) return { kind: 'gone', why: `it is marked ${UNUSABLE_TAG}` };
   if (zone !== null && volume.zone !== zone) return { kind: 'gone', why: `it is in ${volume.zone}, not in ${zone}` };

@@ -18,7 +18,13 @@ import { runStep } from '../recovery/step.ts';
 import type { StepEvent } from '../recovery/step.ts';
 import { replacement } from './steps.ts';
 
-const env = environment('LEDGER_TABLE', 'SIGNALS_QUEUE_URL', 'RECONCILE_QUEUE_URL', 'NOTIFY_TOPIC_ARN', 'DOCUMENT_PREFIX');
+const env = environment(
+  'LEDGER_TABLE',
+  'SIGNALS_QUEUE_URL',
+  'RECONCILE_QUEUE_URL',
+  'NOTIFY_TOPIC_ARN',
+  'DOCUMENT_PREFIX',
+);
 const queues = { reconcile: env.RECONCILE_QUEUE_URL, signals: env.SIGNALS_QUEUE_URL };
 const ports = {
   clock,

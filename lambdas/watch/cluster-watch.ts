@@ -87,7 +87,8 @@ export class ClusterWatch {
     watched.inFlight = true;
     const startedAtMs = this.#ports.clock.nowMs();
     try {
-      const target = { instanceId: instance.id, host: instance.privateIp, port: this.#spec.engine.port };
+      const { port, tls } = this.#spec.engine;
+      const target = { instanceId: instance.id, host: instance.privateIp, port, tls };
       const probe = await this.#ports.prober.probe(target, this.#credentials);
       if (this.#nodes.get(instance.id) !== watched) return;
       if (probe.kind === 'rejected') this.#credentialsRefused = true;

@@ -88,7 +88,7 @@ function filled(scope: IConstruct, text: string, kind: number): string {
         return examples(id)[kind] ?? id;
       },
     })
-    .join({ join: (left: unknown, right: unknown) => `${String(left ?? '')}${String(right ?? '')}` }) as string;
+    .join({ join: (left: string | undefined, right: string | undefined) => (left ?? '') + (right ?? '') }) as string;
 }
 
 /** What a person reads in place of a token when the known part is wrong. */
@@ -120,6 +120,6 @@ export function checkSpec(scope: IConstruct, draft: ClusterSpec): void {
       "cluster name is known only at deployment: it is part of the parameter's name and of the tag on instances; give it as plain text",
     );
   }
-  const result = parseSpec(withExamples(scope, draft as unknown as Json));
+  const result = parseSpec(withExamples(scope, draft));
   if (!result.ok) throw new Error(describeProblems(draft.name, result.problems));
 }

@@ -5,20 +5,25 @@ import type { ITargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { IHostedZone } from 'aws-cdk-lib/aws-route53';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
-import { Policy } from '../../lambdas/model/spec.ts';
+import { Policy, type DatabaseTls } from '../../lambdas/model/spec.ts';
 
 export { Policy };
 
 export interface GaleraDeclaration {
   readonly kind: 'galera';
   readonly port: number;
+  readonly tls?: DatabaseTls;
 }
 
 export const Engine = {
-  /** MariaDB Galera. `port`: where clients and probes connect, 3306 unless given. */
-  galera: (options: { readonly port?: number } = {}): GaleraDeclaration => ({
+  /**
+   * MariaDB Galera. `port`: where clients and probes connect, 3306 unless given. `tls`: how probes do, `off` unless given;
+   * `required` verifies the nodes' certificates by the public roots, `{ ca }` by your own CA (PEM).
+   */
+  galera: (options: { readonly port?: number; readonly tls?: DatabaseTls } = {}): GaleraDeclaration => ({
     kind: 'galera',
     port: options.port ?? 3306,
+    ...(options.tls !== undefined && { tls: options.tls }),
   }),
 } as const;
 

@@ -1,14 +1,15 @@
 /** One emulated AWS account: moto, the gateway before it, and the services that the gateway adds. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Authorizer, CloudEvent, Delays, Interceptor } from './contract.ts';
+import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import type { Authorizer, CloudEvent, Delays, FunctionSpec, Interceptor } from './contract.ts';
 import { deploy } from './deploy.ts';
 import type { Deployment } from './deploy.ts';
 import { createEvents } from './events.ts';
 import type { Events } from './events.ts';
 import { createFaults, seededRandom } from './faults.ts';
 import type { Faults } from './faults.ts';
-import { ADMIN_ACCESS_KEY_ID, startGateway } from './gateway.ts';
+import { ADMIN_ACCESS_KEY_ID, MAPPING_TOKEN_PREFIX, startGateway } from './gateway.ts';
 import type { Gateway } from './gateway.ts';
 import { createKills } from './kills.ts';
 import type { Kills } from './kills.ts';
@@ -140,6 +141,7 @@ class EmulatedCloud implements Cloud {
       kills: this.kills,
       credentialsFor: (roleArn) => this.credentialsFor(roleArn),
       emit: (event) => this.emit(event),
+      sendTo: (queueUrl, spec, body) => this.sendAs(spec, queueUrl, body),
       ...(options.asyncRetryScale === undefined ? {} : { asyncRetryScale: options.asyncRetryScale }),
     });
   }
@@ -258,6 +260,17 @@ class EmulatedCloud implements Cloud {
 
   private credentialsFor(roleArn: string): Credentials {
     return this.options.credentialsFor?.(roleArn) ?? this.adminConfig.credentials;
+  }
+
+  /** As Lambda's own machinery, with what the function's role allows. */
+  private async sendAs(spec: FunctionSpec, queueUrl: string, body: string): Promise<void> {
+    const credentials = { ...this.credentialsFor(spec.roleArn), sessionToken: MAPPING_TOKEN_PREFIX + spec.name };
+    const sqs = new SQSClient({ endpoint: this.endpoint, region: this.region, credentials });
+    try {
+      await sqs.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: body }));
+    } finally {
+      sqs.destroy();
+    }
   }
 
   private busyWith(): string | null {

@@ -46,7 +46,13 @@ export interface Authorizer {
 export type Authorization =
   | { readonly allowed: true; readonly principal: string }
   /** `message` is worded as AWS does: "User: … is not authorized to perform: … on resource: …". */
-  | { readonly allowed: false; readonly principal: string; readonly action: string; readonly resource: string; readonly message: string };
+  | {
+      readonly allowed: false;
+      readonly principal: string;
+      readonly action: string;
+      readonly resource: string;
+      readonly message: string;
+    };
 
 /** Something for the timeline. */
 export interface CloudEvent {
@@ -109,4 +115,10 @@ export interface FunctionSpec {
   readonly roleArn: string;
   /** Invocations at one time at most; the rehearsal's default when left out. */
   readonly reservedConcurrency?: number;
+  /** What happens to asynchronous events that fail; Lambda's defaults when left out (two retries, six hours, nothing). */
+  readonly asyncEvents?: {
+    readonly retries: number;
+    readonly maximumAgeSeconds: number;
+    readonly onFailureQueueUrl: string | null;
+  };
 }

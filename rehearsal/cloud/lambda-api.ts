@@ -1,7 +1,8 @@
 /** Lambda's Invoke API, answered in moto's place. */
 import { randomUUID } from 'node:crypto';
 import type { AwsRequest, AwsResponse, Interceptor } from './contract.ts';
-import type { InvocationResult, InvocationSource, Lambdas } from './lambda.ts';
+import type { InvocationResult, InvocationSource } from './lambda-results.ts';
+import type { Lambdas } from './lambda.ts';
 import { ENGINE_KEY_PREFIX } from './moto.ts';
 import { errorAnswer } from './wire-answers.ts';
 

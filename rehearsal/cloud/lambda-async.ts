@@ -1,6 +1,8 @@
 /** Lambda's own queue of asynchronous events: answered at once, run later, tried again. */
-import type { CloudEvent } from './contract.ts';
-import type { InvocationResult, InvocationSource } from './lambda.ts';
+import { randomUUID } from 'node:crypto';
+import type { CloudEvent, FunctionSpec } from './contract.ts';
+import type { FunctionError } from './lambda-container.ts';
+import type { InvocationResult, InvocationSource } from './lambda-results.ts';
 
 /** Lambda tries a failed asynchronous event twice more, after one and after two minutes. */
 const RETRIES_MS = [60_000, 120_000];
@@ -10,6 +12,10 @@ const THROTTLED_MS = { first: 1_000, longest: 20_000 };
 export interface AsyncEventsOptions {
   invoke(nameOrArn: string, event: unknown, source: InvocationSource): Promise<InvocationResult>;
   emit(event: CloudEvent): void;
+  /** Null for a function that does not exist. */
+  specOf(nameOrArn: string): FunctionSpec | null;
+  /** Puts a message into a function's failure destination, under the function's role. */
+  sendTo(queueUrl: string, spec: FunctionSpec, body: string): Promise<void>;
   /** Multiplies the pauses after failures. */
   readonly retryScale: number;
 }
@@ -20,7 +26,15 @@ interface Attempt {
   readonly source: InvocationSource;
   readonly failures: number;
   readonly throttles: number;
+  readonly sentAtMs: number;
+  readonly error: FunctionError | null;
 }
+
+const DEFAULTS: NonNullable<FunctionSpec['asyncEvents']> = {
+  retries: RETRIES_MS.length,
+  maximumAgeSeconds: 6 * 3_600,
+  onFailureQueueUrl: null,
+};
 
 export class AsyncEvents {
   private readonly options: AsyncEventsOptions;
@@ -32,7 +46,7 @@ export class AsyncEvents {
   }
 
   send(name: string, event: unknown, source: InvocationSource): void {
-    this.start({ name, event, source, failures: 0, throttles: 0 });
+    this.start({ name, event, source, failures: 0, throttles: 0, sentAtMs: Date.now(), error: null });
   }
 
   stop(): void {
@@ -44,40 +58,76 @@ export class AsyncEvents {
     const { name, event, source } = attempt;
     this.options.invoke(name, event, source).then(
       (result) => this.finish(attempt, result),
-      (error: unknown) => this.giveUp(attempt, String(error)),
+      (error: unknown) => this.giveUp(attempt, 'RetriesExhausted', String(error)),
     );
   }
 
   private finish(attempt: Attempt, result: InvocationResult): void {
+    const { retries } = this.options.specOf(attempt.name)?.asyncEvents ?? DEFAULTS;
     switch (result.kind) {
       case 'done':
         return;
       case 'missing':
-        return this.giveUp(attempt, 'there is no such function');
+        return this.giveUp(attempt, 'RetriesExhausted', 'there is no such function');
       case 'throttled': {
         const waitMs = Math.min(THROTTLED_MS.first * 2 ** attempt.throttles, THROTTLED_MS.longest);
         return this.later(waitMs, { ...attempt, throttles: attempt.throttles + 1 });
       }
       case 'failed': {
+        const failed = { ...attempt, failures: attempt.failures + 1, throttles: 0, error: result.error };
         const waitMs = RETRIES_MS[attempt.failures];
-        const failures = attempt.failures + 1;
-        if (waitMs === undefined) return this.giveUp(attempt, `${failures} attempts failed`);
-        return this.later(waitMs * this.options.retryScale, { ...attempt, failures, throttles: 0 });
+        if (failed.failures > retries || waitMs === undefined) {
+          return this.giveUp(failed, 'RetriesExhausted', `${failed.failures} attempts failed`);
+        }
+        return this.later(waitMs * this.options.retryScale, failed);
       }
     }
   }
 
   private later(waitMs: number, attempt: Attempt): void {
     if (this.stopped) return;
+    const { maximumAgeSeconds } = this.options.specOf(attempt.name)?.asyncEvents ?? DEFAULTS;
     const timer = setTimeout(() => {
       this.timers.delete(timer);
-      this.start(attempt);
+      const ageSeconds = (Date.now() - attempt.sentAtMs) / 1_000;
+      if (ageSeconds <= maximumAgeSeconds) this.start(attempt);
+      else this.giveUp(attempt, 'EventAgeExceeded', `it is older than ${maximumAgeSeconds} s`);
     }, waitMs);
     this.timers.add(timer);
   }
 
-  private giveUp({ name, event }: Attempt, why: string): void {
-    const what = `${name}: an asynchronous event was given up: ${why}`;
-    this.options.emit({ atMs: Date.now(), kind: 'lambda', what, detail: { event } });
+  private giveUp(attempt: Attempt, condition: string, why: string): void {
+    if (this.stopped) return;
+    const { name, event } = attempt;
+    this.tell(`${name}: an asynchronous event was given up: ${why}`, { event });
+    const spec = this.options.specOf(name);
+    const queueUrl = spec?.asyncEvents?.onFailureQueueUrl ?? null;
+    if (spec === null || queueUrl === null) return;
+    this.options
+      .sendTo(queueUrl, spec, JSON.stringify(failureRecord(spec, attempt, condition)))
+      .catch((error: unknown) =>
+        this.tell(`${name}: its failure destination ${queueUrl} refused: ${String(error)}`, { event }),
+      );
   }
+
+  private tell(what: string, detail: Readonly<Record<string, unknown>>): void {
+    this.options.emit({ atMs: Date.now(), kind: 'lambda', what, detail });
+  }
+}
+
+/** Source: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html */
+function failureRecord(spec: FunctionSpec, attempt: Attempt, condition: string): unknown {
+  return {
+    version: '1.0',
+    timestamp: new Date().toISOString(),
+    requestContext: {
+      requestId: randomUUID(),
+      functionArn: `${spec.name}:$LATEST`,
+      condition,
+      approximateInvokeCount: attempt.failures,
+    },
+    requestPayload: attempt.event,
+    responseContext: { statusCode: 200, executedVersion: '$LATEST', functionError: 'Unhandled' },
+    responsePayload: attempt.error,
+  };
 }

@@ -13,7 +13,10 @@ export interface FunctionLog {
 
 export function openFunctionLog(file: string): FunctionLog {
   const out = createWriteStream(file, { flags: 'a' });
-  const write = (line: string): void => void out.write(`${line}\n`);
+  const write = (line: string): void => {
+    // A process that was killed at the very end may still have a line on its way to a log that is closed.
+    if (out.writable) out.write(`${line}\n`);
+  };
   const wrap = (level: string, message: string): string =>
     JSON.stringify({ timestamp: new Date().toISOString(), level, message });
   return {

@@ -9,18 +9,11 @@ import { startContainer } from './lambda-container.ts';
 import type { Container, Credentials, FunctionError } from './lambda-container.ts';
 import { openFunctionLog } from './lambda-log.ts';
 import type { FunctionLog } from './lambda-log.ts';
+import type { InvocationResult, InvocationSource } from './lambda-results.ts';
 import { FunctionPool } from './lambda-pool.ts';
 import type { Taken } from './lambda-pool.ts';
 
-/** Who asked for an invocation. */
-export type InvocationSource = 'api' | 'engine' | 'mapping' | 'schedule';
-
-export type InvocationResult =
-  | { readonly kind: 'done'; readonly payload: string }
-  /** The function threw, timed out or died: `x-amz-function-error: Unhandled`. */
-  | { readonly kind: 'failed'; readonly error: FunctionError }
-  | { readonly kind: 'throttled'; readonly reason: string }
-  | { readonly kind: 'missing' };
+export type { InvocationResult, InvocationSource } from './lambda-results.ts';
 
 export interface InvocationRecord {
   readonly functionName: string;
@@ -78,6 +71,8 @@ export interface LambdasOptions {
   readonly kills: Kills;
   credentialsFor(roleArn: string, spec: FunctionSpec): Credentials;
   emit(event: CloudEvent): void;
+  /** Puts a message into a function's failure destination, under the function's role. */
+  sendTo(queueUrl: string, spec: FunctionSpec, body: string): Promise<void>;
   /** Processes of one function at most, when it reserves no concurrency of its own. */
   readonly concurrency?: number;
   readonly asyncRetryScale?: number;
@@ -104,6 +99,8 @@ class EmulatedLambda implements Lambdas {
     this.asyncEvents = new AsyncEvents({
       invoke: (nameOrArn, event, source) => this.invoke(nameOrArn, event, source),
       emit: (event) => options.emit(event),
+      specOf: (nameOrArn) => this.poolOf(nameOrArn)?.spec ?? null,
+      sendTo: (queueUrl, spec, body) => options.sendTo(queueUrl, spec, body),
       retryScale: options.asyncRetryScale ?? 1,
     });
   }
@@ -233,6 +230,7 @@ class EmulatedLambda implements Lambdas {
     this.invocations.push(record);
     pool.log.platform('platform.report', { ...record, initMs: coldStart ? slot.container.initMs : null });
     if (result.kind === 'done') return result;
+    if (this.stopped) return { kind: 'failed', error: result.error };
     const { errorType, errorMessage } = result.error;
     const what = `${functionName} failed: ${errorType}: ${errorMessage}`;
     this.options.emit({ atMs: Date.now(), kind: 'lambda', what, detail: { requestId, source } });

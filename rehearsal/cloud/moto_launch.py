@@ -18,6 +18,7 @@ Written against moto 5.2.1 (requirements.txt pins it); a moto without these name
 import copy
 import importlib
 import json
+import os
 import pkgutil
 import sys
 import threading

@@ -150,11 +150,35 @@ async function readFunctions(
         memoryMb: Number(MemorySize),
         roleArn: deployed.Role ?? '',
         ...(typeof reserved === 'number' ? { reservedConcurrency: reserved } : {}),
+        ...readAsyncEvents(options, resources, resource.logicalId),
       };
     }),
   );
   lambda.destroy();
   return specs;
+}
+
+/** The function's AWS::Lambda::EventInvokeConfig, which moto skips. */
+function readAsyncEvents(
+  options: AttachOptions,
+  resources: ReadonlyMap<string, StackResource>,
+  functionId: string,
+): Pick<FunctionSpec, 'asyncEvents'> {
+  const config = ofType(resources, 'AWS::Lambda::EventInvokeConfig').find(
+    (candidate) => referenceOf(candidate.properties['FunctionName']) === functionId,
+  );
+  if (config === undefined) return {};
+  const { MaximumRetryAttempts: retries = 2, MaximumEventAgeInSeconds: age = 21_600 } = config.properties;
+  const { OnFailure: onFailure } = (config.properties['DestinationConfig'] ?? {}) as {
+    OnFailure?: { Destination: unknown };
+  };
+  const queue =
+    onFailure === undefined ? null : resolve(resources, onFailure.Destination, `${config.logicalId}.OnFailure`);
+  if (queue !== null && queue.type !== QUEUE) {
+    throw new Error(`${config.logicalId} sends failures to a ${queue.type}; the rehearsal sends them to SQS queues`);
+  }
+  const onFailureQueueUrl = queue === null ? null : atGateway(physicalIdOf(queue), options);
+  return { asyncEvents: { retries: Number(retries), maximumAgeSeconds: Number(age), onFailureQueueUrl } };
 }
 
 const isQueueUrl = (value: string): boolean => /^https?:\/\/[^/]+\/\d{12}\/[\w.-]+$/.test(value);

@@ -24,7 +24,7 @@ export interface UnusedGrant {
   /** As the policy writes it. For an unused resource: all actions of the statement, and the other way round. */
   readonly action: string;
   readonly resource: string;
-  /** False for what AWS does itself in the role's name (network interfaces, log streams), which the rehearsal does not. */
+  /** False for what AWS does itself in the role's name (network interfaces, log streams, most of what the SSM agent does), which the rehearsal does not. */
   readonly emulated: boolean;
 }
 
@@ -35,8 +35,10 @@ export interface IamReport {
   readonly problems: readonly string[];
 }
 
-/** Carried out by the Lambda service with the function's role. */
-const BY_AWS = /^(logs:|xray:|ec2:.*(NetworkInterface|PrivateIpAddresses|DescribeSubnets))/;
+/** Carried out by the Lambda service with the function's role, or by parts of the SSM agent that the rehearsal has not. */
+const BY_AWS = /^(logs:|xray:|ssmmessages:|ec2messages:|ec2:.*(NetworkInterface|PrivateIpAddresses|DescribeSubnets))/;
+/** The agent's own policy, AWS's to narrow and not ours. */
+const AGENT_POLICY = /\/AmazonSSMManagedInstanceCore\/\d+$/;
 
 /** Counts refusals of one run. */
 export class Refusals {
@@ -92,7 +94,7 @@ export class Usage {
       kind,
       action,
       resource,
-      emulated: !action.split(', ').every((a) => BY_AWS.test(a)),
+      emulated: !AGENT_POLICY.test(statement.id) && !action.split(', ').every((a) => BY_AWS.test(a)),
     });
     const byAction = statement.exceptActions
       ? use === undefined

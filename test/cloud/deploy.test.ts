@@ -1,5 +1,10 @@
 import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
+import { ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AwsRequest } from '../../rehearsal/cloud/contract.ts';
 import { stateMachineOf } from '../../rehearsal/cloud/gateway.ts';
@@ -63,6 +68,28 @@ it('an event goes from the bus over the queue to the function', async () => {
 
 it('a schedule fires at once when the stack begins to run', async () => {
   await eventually('fired', () => test.cloud.lambdas.invocations.find((i) => i.source === 'schedule') ?? null);
+});
+
+it('an asynchronous event that fails goes to the destination that the stack names', async () => {
+  const { cloud } = test;
+  const worker = stack.functions[0]!;
+  const queueUrl = worker.asyncEvents!.onFailureQueueUrl!;
+  expect(worker.asyncEvents).toEqual({
+    retries: 0,
+    maximumAgeSeconds: 60,
+    onFailureQueueUrl: stack.queues.get('StandardDlqCB97491A'),
+  });
+  cloud.lambdas.invokeAsync(worker.name, { mode: 'throw', name: 'Nope', message: 'never' }, 'api');
+  const sqs = new SQSClient(cloud.adminConfig);
+  const body = await eventually('a message', async () => {
+    const { Messages } = await sqs.send(new ReceiveMessageCommand({ QueueUrl: queueUrl, WaitTimeSeconds: 0 }));
+    return Messages?.[0]?.Body ?? null;
+  });
+  expect(JSON.parse(body)).toMatchObject({
+    requestContext: { condition: 'RetriesExhausted', approximateInvokeCount: 1 },
+    requestPayload: { mode: 'throw' },
+    responsePayload: { errorType: 'Nope' },
+  });
 });
 
 describe('an execution of the deployed state machine', () => {
@@ -136,4 +163,31 @@ it('a deployment that fails says where its log is, and what the CLI said at last
   };
   await expect(empty.cloud.deploy(app)).rejects.toThrow(/cdk synth ended with 1; its log is .*cdk\.log[\s\S]*bad spec/);
   await empty.stop();
+});
+
+it('stopping ends a deployment that is under way', async () => {
+  const empty = await startTestCloud();
+  const app = {
+    appDir: import.meta.dirname,
+    app: `${process.execPath} -e "setInterval(() => 0, 1000)"`,
+    context: {},
+    stackName: 'none',
+  };
+  const deployment = expect(empty.cloud.deploy(app)).rejects.toThrow('is being stopped');
+  await eventually('the CLI calls', () => (empty.cloud.calls.records.length > 0 ? true : null), 20_000);
+  await empty.stop();
+  await deployment;
+});
+
+it('nothing outlives a rehearsal that is killed', async () => {
+  const script = join(import.meta.dirname, 'fixtures', 'killed-rehearsal.ts');
+  const rehearsal = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = (await once(createInterface({ input: rehearsal.stdout }), 'line')) as [string];
+  const { pids, workDir } = JSON.parse(line) as { pids: number[]; workDir: string };
+  expect(pids).toHaveLength(2);
+  for (const pid of pids) expect(process.kill(pid, 0)).toBe(true);
+  rehearsal.kill('SIGKILL');
+  for (const pid of pids)
+    await eventually(`process ${pid} to end`, () => (existsSync(`/proc/${pid}/root`) ? null : true));
+  rmSync(workDir, { recursive: true, force: true });
 });

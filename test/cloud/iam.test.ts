@@ -353,6 +353,12 @@ describe('the gate', () => {
     expect(await answer.text()).not.toMatch(/AccessDenied/);
   });
 
+  it('does not count against a host what of its agent the rehearsal has not', () => {
+    const host = world.gate.report().unused.filter((u) => u.role === 'hosts');
+    expect(host.length).toBeGreaterThan(10);
+    expect(host.filter((u) => u.emulated)).toEqual([]);
+  });
+
   it('resolves the template to what the emulated account holds', async () => {
     const iam = client(new IAMClient(world.test.cloud.adminConfig));
     const stored = await iam.send(new GetRolePolicyCommand({ RoleName: world.ids['FunctionRole'], PolicyName: 'own' }));

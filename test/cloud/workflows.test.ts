@@ -4,7 +4,15 @@
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { CreateStateMachineCommand, DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  CreateStateMachineCommand,
+  DescribeExecutionCommand,
+  SFNClient,
+  StartExecutionCommand,
+} from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bootstrapping } from '../../lambdas/bootstrap/steps.ts';
 import type { Carried } from '../../lambdas/recovery/state.ts';
@@ -12,10 +20,10 @@ import type { Capability, StepEvent } from '../../lambdas/recovery/step.ts';
 import { replacement } from '../../lambdas/replace/steps.ts';
 import { bootstrapDefinition } from '../../lib/workflows/bootstrap.ts';
 import { replaceDefinition } from '../../lib/workflows/replace.ts';
+import { startMoto } from '../../rehearsal/cloud/moto.ts';
+import type { Moto } from '../../rehearsal/cloud/moto.ts';
 import { poll } from '../contract/moto.ts';
 import { STATE_UUID } from '../fakes/index.ts';
-import { startEngineMoto } from '../support/engine-moto.ts';
-import type { EngineMoto } from '../support/engine-moto.ts';
 import { World, failed } from '../support/recovery-world.ts';
 
 const args = { functionArn: 'arn:aws:lambda:eu-west-1:123456789012:function:steps' };
@@ -23,7 +31,8 @@ const ROLE = 'arn:aws:iam::123456789012:role/states';
 
 let invoke: (event: StepEvent) => Promise<unknown> = () => Promise.reject(new Error('no world is set up'));
 let lambda: Server;
-let moto: EngineMoto;
+let moto: Moto;
+let dir: string;
 let sfn: SFNClient;
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -44,11 +53,12 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 
 beforeAll(async () => {
   lambda = createServer((request, response) => void answer(request, response));
-  // moto's engine calls http://localhost:MOTO_PORT, so this one server cannot have an address of its own.
+  // moto's engine calls http://127.0.0.1:MOTO_PORT, so this one server cannot have an address of its own.
   await new Promise<void>((resolve) => lambda.listen(0, '127.0.0.1', resolve));
   const address = lambda.address();
   if (address === null || typeof address === 'string') throw new Error(`the server listens on ${String(address)}`);
-  moto = await startEngineMoto(address.port);
+  dir = await mkdtemp(join(tmpdir(), 'rejoin-workflows-'));
+  moto = await startMoto({ gatewayPort: address.port, logFile: join(dir, 'moto.log') });
   sfn = new SFNClient({
     endpoint: moto.endpoint,
     region: 'eu-west-1',
@@ -61,6 +71,7 @@ afterAll(async () => {
   await moto?.stop();
   lambda?.close();
   lambda?.closeAllConnections();
+  if (dir !== undefined) await rm(dir, { recursive: true, force: true });
 });
 
 function serve<S extends Carried>(world: World, capability: Capability<S>): void {
@@ -76,9 +87,15 @@ function serve<S extends Carried>(world: World, capability: Capability<S>): void
 }
 
 async function execute(name: string, definition: object, input: object): Promise<{ status: string; output: unknown }> {
-  const machine = await sfn.send(new CreateStateMachineCommand({ name, definition: JSON.stringify(definition), roleArn: ROLE }));
+  const machine = await sfn.send(
+    new CreateStateMachineCommand({ name, definition: JSON.stringify(definition), roleArn: ROLE }),
+  );
   const started = await sfn.send(
-    new StartExecutionCommand({ stateMachineArn: machine.stateMachineArn, name: `${name}-1`, input: JSON.stringify(input) }),
+    new StartExecutionCommand({
+      stateMachineArn: machine.stateMachineArn,
+      name: `${name}-1`,
+      input: JSON.stringify(input),
+    }),
   );
   let found = { status: 'RUNNING', output: null as unknown };
   await poll(`the execution of ${name} to end`, 60_000, async () => {
@@ -96,11 +113,21 @@ describe("moto's Step Functions", () => {
     const lost = world.node(2).id;
     world.terminates(lost);
     let joins = 0;
-    world.fails = (document) => (document === 'galera-join' && (joins += 1) === 1 ? failed('the data is corrupt') : null);
+    world.fails = (document) =>
+      document === 'galera-join' && (joins += 1) === 1 ? failed('the data is corrupt') : null;
     world.killAt({ call: 30, moment: 'after' });
-    const input = { cluster: 'orders', incident: 'orders-lost-e1', mode: 'replace', node: lost, reason: 'EC2 says terminated' };
+    const input = {
+      cluster: 'orders',
+      incident: 'orders-lost-e1',
+      mode: 'replace',
+      node: lost,
+      reason: 'EC2 says terminated',
+    };
     const ended = await execute('replace', replaceDefinition(args), input);
-    expect(ended).toMatchObject({ status: 'SUCCEEDED', output: { outcome: expect.stringContaining(`has replaced ${lost}`) } });
+    expect(ended).toMatchObject({
+      status: 'SUCCEEDED',
+      output: { outcome: expect.stringContaining(`has replaced ${lost}`) as string },
+    });
     expect(world.launched()).toHaveLength(1);
     expect(world.serving()).toHaveLength(3);
     expect(world.ledger().claim).toBeNull();
@@ -115,7 +142,10 @@ describe("moto's Step Functions", () => {
     const input = { cluster: 'orders', incident: 'orders-lost-e1', mode: 'replace', node, reason: 'silent' };
     const ended = await execute('replace-fails', replaceDefinition(args), input);
     expect(ended.status).toBe('FAILED');
-    expect(world.ledger()).toMatchObject({ claim: null, escalation: { reason: expect.stringContaining('QuorumAtRisk') } });
+    expect(world.ledger()).toMatchObject({
+      claim: null,
+      escalation: { reason: expect.stringContaining('QuorumAtRisk') as string },
+    });
   });
 
   it('runs a bootstrap with its loop over the joiners', async () => {
@@ -123,13 +153,23 @@ describe("moto's Step Functions", () => {
     serve(world, bootstrapping);
     world.nodes.forEach((n, i) => {
       world.dies(n.id);
-      const found = { running: false, component: 'none', stateUuid: STATE_UUID, seqno: 1000 + i, safeToBootstrap: false, viewId: null };
+      const found = {
+        running: false,
+        component: 'none',
+        stateUuid: STATE_UUID,
+        seqno: 1000 + i,
+        safeToBootstrap: false,
+        viewId: null,
+      };
       world.positions.set(n.id, found);
     });
     const input = { cluster: 'orders', incident: 'manual-1', mode: 'bootstrap', node: null, reason: 'power' };
     const ended = await execute('bootstrap', bootstrapDefinition(args), input);
     expect(ended.status).toBe('SUCCEEDED');
-    expect(ended.output).toMatchObject({ chosen: { node: world.node(2).id }, joined: [world.node(0).id, world.node(1).id] });
+    expect(ended.output).toMatchObject({
+      chosen: { node: world.node(2).id },
+      joined: [world.node(0).id, world.node(1).id],
+    });
     expect(world.serving()).toHaveLength(3);
   });
 });

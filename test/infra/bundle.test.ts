@@ -1,14 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { BundleSize } from '../../scripts/bundle.ts';
 import { RECONCILE_LIMIT_BYTES, bundle, markSchemasPure } from '../../scripts/bundle.ts';
 import { decode, encode, encodingExists, getDecoder } from '../../scripts/shims/iconv-lite.ts';
 import { FUNCTION_NAMES } from '../../lib/names.ts';
+import { temporary } from './fixture.ts';
 
-const outDir = mkdtempSync(join(tmpdir(), 'rejoin-bundle-'));
+const outDir = temporary('bundle');
 let sizes: readonly BundleSize[] = [];
 
 beforeAll(async () => {
@@ -59,7 +59,7 @@ describe('bundles', () => {
   });
 
   it('name the folder when there is no handler in it', async () => {
-    const empty = mkdtempSync(join(tmpdir(), 'rejoin-none-'));
+    const empty = temporary('none');
     await expect(bundle(outDir, empty)).rejects.toThrow(/no handler found: expected .*<name>\/handler\.ts; add one/);
   });
 });

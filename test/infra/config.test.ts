@@ -1,10 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { configSchema, parseConfig } from '../../lib/config.ts';
-import { EXAMPLE, ROOT, exampleConfig, exampleStack, newApp } from './fixture.ts';
+import { EXAMPLE, ROOT, exampleConfig, exampleStack, newApp, temporary } from './fixture.ts';
 
 const example = (): Record<string, unknown> => JSON.parse(readFileSync(EXAMPLE, 'utf8')) as Record<string, unknown>;
 
@@ -15,7 +14,7 @@ function runApp(context: Readonly<Record<string, string>>): {
   const env = {
     ...process.env,
     CDK_CONTEXT_JSON: JSON.stringify(context),
-    CDK_OUTDIR: mkdtempSync(join(tmpdir(), 'rejoin-app-')),
+    CDK_OUTDIR: temporary('app'),
   };
   return spawnSync(process.execPath, ['bin/rejoin.ts'], { cwd: ROOT, encoding: 'utf8', env });
 }
@@ -70,7 +69,7 @@ describe('bin/rejoin.ts', () => {
   });
 
   it('names what is wrong in a cluster', () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'rejoin-config-')), 'rejoin.json');
+    const file = join(temporary('config'), 'rejoin.json');
     const config = example() as { clusters: Record<string, unknown>[] };
     writeFileSync(file, JSON.stringify({ ...config, clusters: config.clusters.map((c) => ({ ...c, nodes: 4 })) }));
     const { status, stderr } = runApp({ config: file });

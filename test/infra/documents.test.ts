@@ -1,10 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { HOST_SCRIPTS, documentLines } from '../../lib/capabilities/host-documents.ts';
-import { ROOT, exampleTemplate, resourcesOf } from './fixture.ts';
+import { ROOT, exampleTemplate, resourcesOf, temporary } from './fixture.ts';
 
 interface Content {
   readonly schemaVersion: string;
@@ -39,7 +38,7 @@ describe('documents', () => {
   });
 
   it.each(HOST_SCRIPTS)('$script is a whole script that a shell can read', (script) => {
-    const file = join(mkdtempSync(join(tmpdir(), 'rejoin-doc-')), 'script.sh');
+    const file = join(temporary('doc'), 'script.sh');
     const lines = contentOf(`rejoin-galera-${script.script}`).mainSteps[0]?.inputs.runCommand ?? [];
     expect(lines[0]).toBe('#!/bin/sh');
     writeFileSync(file, lines.join('\n'));
@@ -47,7 +46,7 @@ describe('documents', () => {
   });
 
   it('hand parameters over as environment variables', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'rejoin-nodes-'));
+    const folder = temporary('nodes');
     writeFileSync(join(folder, 'lib.sh'), 'say() { printf "%s|%s" "$1" "$2"; }\n');
     writeFileSync(join(folder, 'prepare.sh'), '#!/bin/sh\nsay "$REJOIN_PARAM_SOURCE" "$REJOIN_PARAM_VOLUME_ID"\n');
     const prepare = HOST_SCRIPTS.find((s) => s.script === 'prepare');
@@ -97,8 +96,7 @@ describe('documents', () => {
   });
 
   it('refuse a script with double braces, which SSM would replace', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'rejoin-nodes-'));
-    mkdirSync(folder, { recursive: true });
+    const folder = temporary('nodes');
     writeFileSync(join(folder, 'lib.sh'), '');
     writeFileSync(join(folder, 'stop.sh'), 'echo "{{ inspect }}"\n');
     const stop = HOST_SCRIPTS.find((s) => s.script === 'stop');

@@ -1,14 +1,15 @@
 /** The app as deployed from the example file, with bundles that stand in for the real ones: only their place matters here. */
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { App, Stack } from 'aws-cdk-lib';
+import { Annotations, App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { LaunchTemplate, Subnet, Vpc } from 'aws-cdk-lib/aws-ec2';
 import type { ISubnet } from 'aws-cdk-lib/aws-ec2';
 import { NetworkTargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { afterAll } from 'vitest';
 import type { RejoinConfig } from '../../lib/config.ts';
 import { parseConfig } from '../../lib/config.ts';
 import type { ControlPlaneProps, ManageProps } from '../../lib/index.ts';
@@ -17,6 +18,19 @@ import { FUNCTION_NAMES } from '../../lib/names.ts';
 import { RejoinStack } from '../../lib/rejoin-stack.ts';
 
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+const folders: string[] = [];
+
+/** A new folder of this test file's, gone when its tests are done. */
+export function temporary(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), `rejoin-infra-${name}-`));
+  folders.push(folder);
+  return folder;
+}
+
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
 
 export const EXAMPLE = join(ROOT, 'docs', 'example.rejoin.json');
 
@@ -28,7 +42,7 @@ export const context = (): Record<string, unknown> =>
 
 /** A folder with a bundle for each of `names`; each differs, as assets with equal content are one. */
 export function bundlesOf(names: readonly string[]): string {
-  const dir = mkdtempSync(join(tmpdir(), 'rejoin-bundles-'));
+  const dir = temporary('bundles');
   for (const name of names) {
     mkdirSync(join(dir, name));
     writeFileSync(join(dir, name, 'index.mjs'), `export const handler = () => ${JSON.stringify(name)};\n`);
@@ -38,7 +52,7 @@ export function bundlesOf(names: readonly string[]): string {
 
 export const bundleDir = bundlesOf(FUNCTION_NAMES);
 
-export const newApp = (): App => new App({ context: context(), outdir: mkdtempSync(join(tmpdir(), 'rejoin-cdk-')) });
+export const newApp = (): App => new App({ context: context(), outdir: temporary('cdk') });
 
 export const exampleStack = (app: App = newApp(), config: RejoinConfig = exampleConfig()): RejoinStack =>
   new RejoinStack(app, 'Rejoin', { config, bundleDir });
@@ -67,6 +81,8 @@ export function planeStack(props: Partial<ControlPlaneProps> = {}): {
   readonly valid: ManageProps;
 } {
   const stack = new Stack(newApp(), 'Test');
+  // What a test does not mean must not stand between its lines.
+  Annotations.of(stack).acknowledgeWarning('@aws-cdk/aws-ec2:noSubnetRouteTableId', 'no VPC endpoints here');
   const subnets: ISubnet[] = ids.map((z) =>
     Subnet.fromSubnetAttributes(stack, `Subnet${z}`, {
       subnetId: `subnet-0000000${z}`,

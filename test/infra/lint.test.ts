@@ -1,12 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Validations } from 'aws-cdk-lib';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { describe, expect, it } from 'vitest';
-import { ROOT, exampleConfig, exampleStack, exampleTemplate, newApp } from './fixture.ts';
+import { ROOT, exampleConfig, exampleStack, exampleTemplate, newApp, temporary } from './fixture.ts';
 
 /** cfn-lint is installed beside moto, whose place the environment may name. */
 const CFN_LINT = join(dirname(process.env['REJOIN_MOTO'] ?? join(ROOT, '.venv', 'bin', 'moto_server')), 'cfn-lint');
@@ -35,7 +34,7 @@ describe('the synthesized app', () => {
   });
 
   it('is clean to cfn-lint', () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'rejoin-lint-')), 'template.json');
+    const file = join(temporary('lint'), 'template.json');
     writeFileSync(file, JSON.stringify(exampleTemplate().toJSON()));
     // W3005: CDK names a function's role among its dependencies, which the reference to it implies.
     const { status, stdout, error } = spawnSync(

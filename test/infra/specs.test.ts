@@ -9,8 +9,8 @@ import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { describe, expect, it } from 'vitest';
 import { parseSpec } from '../../lambdas/model/spec.ts';
-import type { ManageProps } from '../../lib/index.ts';
-import { Endpoint, Engine, ManagedCluster, Policy } from '../../lib/index.ts';
+import type { ManageProps, Policy } from '../../lib/index.ts';
+import { Endpoint, Engine, ManagedCluster } from '../../lib/index.ts';
 import { planeStack, resourcesOf, targetGroup } from './fixture.ts';
 
 const zoneIn = (stack: Stack, zoneName = 'db.example.com') =>
@@ -216,7 +216,7 @@ describe('a right specification', () => {
     const alone = planeStack();
     const before = resourcesOf(Template.fromStack(alone.stack), 'AWS::Lambda::Function');
     const { stack, plane, valid } = planeStack();
-    const other = new Stack(App.of(stack) as App, 'Other');
+    const other = new Stack(App.of(stack), 'Other');
     const cluster = new ManagedCluster(other, 'Orders', {
       ...valid,
       name: 'orders',

@@ -38,7 +38,11 @@ describe.each([
   });
 
   it('has a function for every step and a step for every function', () => {
-    expect(tasks(definition).map(([name]) => name).toSorted()).toEqual(Object.keys(steps).toSorted());
+    expect(
+      tasks(definition)
+        .map(([name]) => name)
+        .toSorted(),
+    ).toEqual(Object.keys(steps).toSorted());
     for (const [name, t] of tasks(definition)) expect((t.Parameters.Payload as { step: string }).step).toBe(name);
   });
 
@@ -58,7 +62,10 @@ describe.each([
       const retried = t.Retry.flatMap((r) => (r.MaxAttempts > 0 ? r.ErrorEquals : []));
       expect(retried.includes('States.ALL') ? TRANSIENT : retried, name).toEqual(TRANSIENT);
       expect(t.Catch.at(-1)?.ErrorEquals, name).toEqual(['States.ALL']);
-      expect(t.Catch.every((c) => c.ResultPath === '$.error'), name).toBe(true);
+      expect(
+        t.Catch.every((c) => c.ResultPath === '$.error'),
+        name,
+      ).toBe(true);
     }
   });
 

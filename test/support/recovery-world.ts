@@ -37,7 +37,8 @@ export class World {
   refusesMs = 4000;
   joinsMs = 8000;
   /** Scripts that fail: answers the failure, or null when it goes well. */
-  fails: (document: string, instance: string, parameters: Readonly<Record<string, string>>) => CommandState | null = () => null;
+  fails: (document: string, instance: string, parameters: Readonly<Record<string, string>>) => CommandState | null =
+    () => null;
   positions = new Map<string, object>();
   /** Looks on at every call that took effect. */
   onCall: (call: FakeCall) => void | Promise<void> = () => undefined;
@@ -101,7 +102,9 @@ export class World {
   }
 
   record(incident: string): readonly string[] {
-    return [...(this.aws.incidents.get(`${this.spec.name}/${incident}`)?.values() ?? [])].map((e) => `${e.what}: ${e.why}`);
+    return [...(this.aws.incidents.get(`${this.spec.name}/${incident}`)?.values() ?? [])].map(
+      (e) => `${e.what}: ${e.why}`,
+    );
   }
 
   killAt(kill: Kill): void {
@@ -169,8 +172,14 @@ export class World {
   }
 
   #scripts(): void {
-    const script = (document: string, act: (id: string, parameters: Readonly<Record<string, string>>) => CommandState): void => {
-      this.aws.scripts.set(document, (id, parameters) => [{ kind: 'running' }, this.fails(document, id, parameters) ?? act(id, parameters)]);
+    const script = (
+      document: string,
+      act: (id: string, parameters: Readonly<Record<string, string>>) => CommandState,
+    ): void => {
+      this.aws.scripts.set(document, (id, parameters) => [
+        { kind: 'running' },
+        this.fails(document, id, parameters) ?? act(id, parameters),
+      ]);
     };
     script('galera-prepare', () => ok());
     script('galera-join', (id) => {

@@ -33,7 +33,9 @@ export const positions: Step<BootstrapState> = async (state, context) => {
   await holdClaim(context);
   const asking = { ...state.asking };
   const found: Position[] = [...state.positions];
-  const nodes = (await ports.instances.ofCluster(cluster)).filter((i) => mayHoldData(i) && !state.giveUp.includes(i.id));
+  const nodes = (await ports.instances.ofCluster(cluster)).filter(
+    (i) => mayHoldData(i) && !state.giveUp.includes(i.id),
+  );
   const open = nodes.map((i) => i.id).filter((id) => !found.some((p) => p.node === id));
   const online = await ports.hosts.online(open);
   for (const node of open) {
@@ -47,7 +49,12 @@ export const positions: Step<BootstrapState> = async (state, context) => {
     delete asking[node];
     if (said.kind === 'succeeded') found.push(parsePosition(node, said.output));
     else {
-      await record(context, `position-failed-${node}`, `${node} could not tell its position`, `exit code ${said.exitCode}: ${tail(said.error || said.output)}`);
+      await record(
+        context,
+        `position-failed-${node}`,
+        `${node} could not tell its position`,
+        `exit code ${said.exitCode}: ${tail(said.error || said.output)}`,
+      );
     }
   }
   const missing = open.filter((id) => !found.some((p) => p.node === id));
@@ -61,19 +68,37 @@ export const choose: Step<BootstrapState> = async (state, context) => {
   const all = (await context.ports.instances.ofCluster(spec.name)).filter(mayHoldData);
   const { writer } = (await context.ports.ledger.read(spec.name)).cluster;
   const missing = spec.nodes - new Set([...all.map((i) => i.id), ...state.giveUp]).size;
-  const nodes = [...all.map((i) => i.id), ...Array.from({ length: Math.max(0, missing) }, (_, i) => `missing node ${i + 1}`)];
+  const nodes = [
+    ...all.map((i) => i.id),
+    ...Array.from({ length: Math.max(0, missing) }, (_, i) => `missing node ${i + 1}`),
+  ];
   const choice = chooseNode({
     nodes,
     positions: state.positions,
     giveUp: state.giveUp,
-    primary: [...new Set([...(await inPrimary(context, all)), ...state.positions.filter((p) => p.component === 'Primary').map((p) => p.node)])],
+    primary: [
+      ...new Set([
+        ...(await inPrimary(context, all)),
+        ...state.positions.filter((p) => p.component === 'Primary').map((p) => p.node),
+      ]),
+    ],
     writer,
   });
   if (choice.kind === 'refused') throw new RecoveryError(choice.error, choice.why);
   const { position, remaining, why } = choice;
-  await record(context, 'chosen', `chooses ${position.node} at ${position.stateUuid}:${position.seqno}`, `it is ${why}`);
+  await record(
+    context,
+    'chosen',
+    `chooses ${position.node} at ${position.stateUuid}:${position.seqno}`,
+    `it is ${why}`,
+  );
   if (state.giveUp.length > 0) {
-    await record(context, 'given-up', `goes on without ${state.giveUp.join(', ')}`, `accepted in the execution's input: ${state.reason}`);
+    await record(
+      context,
+      'given-up',
+      `goes on without ${state.giveUp.join(', ')}`,
+      `accepted in the execution's input: ${state.reason}`,
+    );
   }
   return { chosen: position, remaining: [...remaining] };
 };

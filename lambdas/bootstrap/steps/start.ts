@@ -20,10 +20,18 @@ export const bootstrap: Step<BootstrapState> = async (state, context) => {
     // The chosen node itself may have been started by a try that was killed before it could say so.
     const others = (await inPrimary(context, all)).filter((id) => id !== node);
     if (others.length > 0) {
-      throw new RecoveryError('PrimaryComponentExists', `${others.join(', ')} is in a primary component now: ${node} is not bootstrapped; join it instead`);
+      throw new RecoveryError(
+        'PrimaryComponentExists',
+        `${others.join(', ')} is in a primary component now: ${node} is not bootstrapped; join it instead`,
+      );
     }
     await mayDestroy(context, `start a new primary component on ${node}`);
-    await record(context, `bootstrap-${node}`, `starts a new primary component on ${node}`, `it holds ${stateUuid}:${seqno}, the newest position of all`);
+    await record(
+      context,
+      `bootstrap-${node}`,
+      `starts a new primary component on ${node}`,
+      `it holds ${stateUuid}:${seqno}, the newest position of all`,
+    );
     return { ...script, parameters: { StateUuid: stateUuid, Seqno: String(seqno) } };
   });
   const output = mustSucceed(progress, context, script, 'BootstrapFailed', DEADLINES.bootstrapMs);
@@ -38,7 +46,12 @@ export const awaitPrimary: Step<BootstrapState> = async (state, context) => {
   const [found] = await probeAll(context, await loadSpec(context), instance === null ? [] : [instance]);
   const status = found === undefined ? null : statusOf(found);
   if (status !== null && serves(status)) {
-    await record(context, `primary-${node}`, `${node} is a primary component of its own`, `${status.state} at ${status.seqno}`);
+    await record(
+      context,
+      `primary-${node}`,
+      `${node} is a primary component of its own`,
+      `${status.state} at ${status.seqno}`,
+    );
     await askForReconcile(context, 'primary');
     return { ready: true };
   }

@@ -1,76 +1,132 @@
-/** One connection of the probe to one MariaDB server, over a socket that the caller owns. */
+/**
+ * One connection of the probe to one MariaDB server: mysql2 speaks, over a socket that we own. The socket is ours so that a
+ * mute server, an absent one and one that is no MariaDB can be told apart; mysql2 gets it when a greeting has begun.
+ */
+import { createConnection, type Connection as Protocol, type ConnectionOptions } from 'mysql2';
 import type { Socket } from 'node:net';
-import {
-  afterLogin,
-  frame,
-  hasMore,
-  isEof,
-  loginPacket,
-  MAX_PACKET_BYTES,
-  ProtocolError,
-  queryPacket,
-  readGreeting,
-  readRow,
-  throwIfError,
-} from './packets.ts';
+import type { TLSSocket } from 'node:tls';
+import type { DbCredentials, Prober } from '../../cloud/ports.ts';
 import type { StatusRow } from './status.ts';
+
+type Target = Parameters<Prober['probe']>[0];
 
 /** The socket ended before the server had said what it should; `cause` is the socket's own error, if any. */
 export class ConnectionEnded extends Error {
   override readonly name = 'ConnectionEnded';
 }
 
+/** Somebody is there whom we cannot ask. The message goes on after the server's address: "refuses the probe: …". */
+export class Refused extends Error {
+  override readonly name = 'Refused';
+}
+
+const PROTOCOL_VERSION = 10;
+const ERROR_MARK = 0xff;
+/** Length (3 bytes), sequence (1) and first byte of the greeting. Source: https://mariadb.com/kb/en/0-packet/ */
+const HEAD_BYTES = 5;
+const MAX_GREETING_BYTES = 1 << 20;
+
+const NATIVE_PASSWORD = 'mysql_native_password';
+
+const unsupported = (plugin: string): Refused =>
+  new Refused(`asks for authentication by ${plugin}; expected an account IDENTIFIED VIA ${NATIVE_PASSWORD} (docs/hosts.md)`);
+
+/** mysql2 would send the password itself, enciphered for whoever holds the key that the other side shows. */
+const refuse = (plugin: string) => (): never => {
+  throw unsupported(plugin);
+};
+
+function optionsFor(socket: Socket, { host, port, tls }: Target, { user, password }: DbCredentials): ConnectionOptions {
+  const ca = typeof tls === 'object' ? tls.ca : undefined;
+  return {
+    stream: socket,
+    host,
+    port,
+    user,
+    password,
+    // A fresh object each time: mysql2 remembers TLS sessions by it, and a session that is resumed verifies nothing.
+    ...(tls !== undefined && tls !== 'off' && { ssl: { rejectUnauthorized: true, ...(ca !== undefined && { ca }) } }),
+    multipleStatements: true,
+    rowsAsArray: true,
+    disableEval: true,
+    connectTimeout: 0, // the probe has a deadline of its own
+    flags: ['-LOCAL_FILES'],
+    authPlugins: {
+      sha256_password: refuse('sha256_password'),
+      caching_sha2_password: refuse('caching_sha2_password'),
+    },
+  };
+}
+
+/** What mysql2 puts on its errors. Source: its `asError`, `startTLS` and `authSwitchRequest`. */
+interface ProtocolFailure extends NodeJS.ErrnoException {
+  readonly sqlMessage?: string;
+  /** Of an OpenSSL error. */
+  readonly library?: string;
+}
+
+/** What an error of mysql2's means. `stream` is what it spoke over in the end. */
+function meaning(error: ProtocolFailure, stream: Partial<TLSSocket>): Error {
+  if (error instanceof Refused) return error;
+  if (error.sqlMessage !== undefined) return new Refused(`refuses the probe: ${error.errno} ${error.sqlMessage}`);
+  const plugin = /unknown plugin (\S+?)\.? /.exec(error.message)?.[1];
+  if (plugin !== undefined) return unsupported(plugin);
+  if (error.code === 'MYSQL_CLEAR_PASSWORD_NOT_ENABLED') return unsupported('mysql_clear_password');
+  if (error.code === 'HANDSHAKE_NO_SSL_SUPPORT') {
+    return new Refused('offers no TLS, which the specification requires: set ssl_cert and ssl_key in MariaDB (docs/hosts.md)');
+  }
+  // Node's types promise an Error; it is the code of the failed verification, or null.
+  const untrusted = stream.authorizationError as unknown as string | null | undefined;
+  if (untrusted) {
+    return new Refused(
+      `shows a certificate that is not trusted: ${error.message} (${untrusted}); expected one signed by the CA in the specification's engine.tls (docs/hosts.md)`,
+    );
+  }
+  if (error.library !== undefined) return new Refused(`fails at TLS: ${error.message}; expected TLS 1.2 or later and a CA in PEM`);
+  if (error.code === 'PROTOCOL_CONNECTION_LOST' || error.code === 'HANDSHAKE_SSL_ERROR' || error.syscall !== undefined) {
+    return new ConnectionEnded(error.message, { cause: error });
+  }
+  return new Refused(`does not speak as MariaDB does: ${error.message}`);
+}
+
 export class Connection {
   readonly #socket: Socket;
-  #bytes: Buffer = Buffer.alloc(0);
+  #protocol: Protocol | null = null;
   #end: Error | null = null;
-  /** Whoever waits for the next packet. */
-  #wake: (() => void) | null = null;
-  #sequence = 0;
+  /** Of whoever waits for the greeting or for rows. */
+  #reject: ((error: Error) => void) | null = null;
 
   /** The socket may be connecting still. */
   constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on('data', (chunk: Buffer) => {
-      this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
-      this.#wake?.();
-    });
     socket.on('error', (error) => this.#finish(new ConnectionEnded(error.message, { cause: error })));
     socket.on('close', () => this.#finish(new ConnectionEnded('the server closed the connection')));
   }
 
-  /** False once the socket has ended or bytes lie about that nobody asked for. */
+  /** False once it has ended, by the server or by an error such as bytes that nobody asked for. */
   get usable(): boolean {
-    return this.#end === null && this.#bytes.length === 0 && !this.#socket.destroyed;
+    return this.#end === null && this.#protocol !== null && !this.#socket.destroyed;
   }
 
-  /** Throws ServerError, ProtocolError or ConnectionEnded. Has no deadline of its own: destroy the connection. */
-  async login(user: string, password: string): Promise<void> {
-    const salt = readGreeting(await this.#next());
-    this.#send(loginPacket(user, password, salt));
-    const answer = afterLogin(await this.#next(), password);
-    if (answer === null) return;
-    this.#send(answer);
-    if (afterLogin(await this.#next(), password) !== null)
-      throw new ConnectionEnded('the server asked for the password twice');
+  /**
+   * Waits for the greeting and begins the login; whether that succeeds, the first query tells.
+   * Throws Refused or ConnectionEnded. Has no deadline of its own: destroy the connection.
+   */
+  async login(target: Target, credentials: DbCredentials): Promise<void> {
+    await this.#greeting();
+    const protocol = createConnection(optionsFor(this.#socket, target, credentials));
+    protocol.on('error', (error) => this.#fail(error));
+    this.#protocol = protocol;
   }
 
-  /** First two columns of the rows of all results. Throws as `login` does. */
-  async query(sql: string): Promise<readonly StatusRow[]> {
-    this.#sequence = 0;
-    this.#send(queryPacket(sql));
-    const rows: StatusRow[] = [];
-    for (;;) {
-      throwIfError(await this.#next()); // the number of columns, which the EOF after them tells as well
-      while (!isEof(await this.#next()));
-      let packet = await this.#next();
-      while (!isEof(packet)) {
-        throwIfError(packet);
-        rows.push(readRow(packet));
-        packet = await this.#next();
-      }
-      if (!hasMore(packet)) return rows;
-    }
+  /** First two columns of the rows of all results; at least two statements. Throws as `login` does. */
+  query(sql: string): Promise<readonly StatusRow[]> {
+    return this.#unlessEnded((resolve) => {
+      this.#protocol?.query<never[]>(sql, (error, results: readonly (readonly StatusRow[])[]) => {
+        if (error === null) resolve(results.flat());
+        else this.#fail(error);
+      });
+    });
   }
 
   /** An idle connection must not keep the process alive. */
@@ -83,35 +139,48 @@ export class Connection {
   }
 
   destroy(): void {
-    this.#socket.destroy();
     this.#finish(new ConnectionEnded('we ended the connection'));
+    this.#protocol?.destroy();
+    this.#socket.destroy();
+  }
+
+  #greeting(): Promise<void> {
+    const socket = this.#socket;
+    return this.#unlessEnded((resolve, reject) => {
+      const look = (): void => {
+        const head = socket.read(HEAD_BYTES) as Buffer | null;
+        if (head === null || head.length < HEAD_BYTES) return;
+        socket.off('readable', look);
+        socket.unshift(head);
+        const sane = head.readUIntLE(0, 3) <= MAX_GREETING_BYTES && head[3] === 0;
+        if (sane && (head[4] === PROTOCOL_VERSION || head[4] === ERROR_MARK)) resolve();
+        else {
+          const received = head.toString('hex');
+          reject(new Refused(`does not speak as MariaDB does: it begins with ${received}; expected protocol 10's greeting`));
+        }
+      };
+      socket.on('readable', look);
+    });
+  }
+
+  #unlessEnded<T>(begin: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#end !== null) {
+        reject(this.#end);
+        return;
+      }
+      this.#reject = reject;
+      begin(resolve, reject);
+    });
+  }
+
+  #fail(error: Error): void {
+    this.#finish(meaning(error, (this.#protocol as { readonly stream?: Partial<TLSSocket> } | null)?.stream ?? {}));
   }
 
   #finish(error: Error): void {
     this.#end ??= error;
-    this.#wake?.();
-  }
-
-  #send(payload: Buffer): void {
-    this.#socket.write(frame(this.#sequence++, payload));
-  }
-
-  async #next(): Promise<Buffer> {
-    for (;;) {
-      if (this.#bytes.length >= 4) {
-        const length = this.#bytes.readUIntLE(0, 3);
-        if (length > MAX_PACKET_BYTES)
-          throw new ProtocolError(`a packet of ${length} bytes; expected ${MAX_PACKET_BYTES} at most`);
-        if (this.#bytes.length >= 4 + length) {
-          this.#sequence = this.#bytes.readUInt8(3) + 1;
-          const packet = this.#bytes.subarray(4, 4 + length);
-          this.#bytes = this.#bytes.subarray(4 + length);
-          return packet;
-        }
-      }
-      if (this.#end !== null) throw this.#end;
-      await new Promise<void>((resolve) => (this.#wake = resolve));
-      this.#wake = null;
-    }
+    this.#reject?.(this.#end);
+    this.#reject = null;
   }
 }

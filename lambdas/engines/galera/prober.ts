@@ -6,8 +6,7 @@
 import { connect as connectSocket, type Socket } from 'node:net';
 import type { DbCredentials, Prober } from '../../cloud/ports.ts';
 import type { Probe } from '../../model/view.ts';
-import { Connection, ConnectionEnded } from './connection.ts';
-import { ServerError } from './packets.ts';
+import { Connection, ConnectionEnded, Refused } from './connection.ts';
 import { parseStatus, STATUS_SQL, type StatusRow } from './status.ts';
 
 export interface ProberOptions {
@@ -37,9 +36,7 @@ const errorCode = (error: unknown): string | undefined => (error as NodeJS.Errno
 
 /** How a fresh attempt that ended with `error` is to be understood; null: worth one more attempt. */
 function classify(error: unknown, connected: boolean, where: string): Exclude<Finding, { kind: 'rows' }> | null {
-  if (error instanceof ServerError) {
-    return { kind: 'rejected', detail: `${where} refuses the probe: ${error.errno} ${error.message}` };
-  }
+  if (error instanceof Refused) return { kind: 'rejected', detail: `${where} ${error.message}` };
   if (error instanceof ConnectionEnded) {
     const code = errorCode(error.cause);
     if (code === 'ECONNREFUSED') return { kind: 'refused', detail: `${where} refuses connections: no process listens` };
@@ -47,10 +44,7 @@ function classify(error: unknown, connected: boolean, where: string): Exclude<Fi
     if (connected || code === 'ECONNRESET') return null;
     return { kind: 'unreachable', detail: `${where} cannot be reached: ${code ?? error.message}` };
   }
-  return {
-    kind: 'rejected',
-    detail: `${where} does not speak as MariaDB does: ${error instanceof Error ? error.message : String(error)}`,
-  };
+  return { kind: 'rejected', detail: `${where} cannot be asked: ${String(error)}` };
 }
 
 /** The course of one probe: the first certain finding counts, and the deadline turns uncertainty into one. */
@@ -127,8 +121,7 @@ class OneProbe {
     socket.once('connect', () => (this.#connected = true));
     const connection = new Connection(socket);
     this.#open.push(connection);
-    const { user, password } = this.#credentials;
-    this.#ask(connection, () => connection.login(user, password)).catch((error: unknown) => {
+    this.#ask(connection, () => connection.login(this.#target, this.#credentials)).catch((error: unknown) => {
       if (this.#over) return;
       connection.destroy();
       const finding = classify(error, this.#connected, this.#where);
@@ -194,7 +187,8 @@ export function galeraProber(options: ProberOptions = {}): Prober {
   return {
     async probe(target, credentials): Promise<Probe> {
       const startedAtMs = nowMs();
-      const key = JSON.stringify([target.host, target.port, credentials.user, credentials.password]);
+      const { host, port, tls } = target;
+      const key = JSON.stringify([host, port, tls, credentials.user, credentials.password]);
       const one = new OneProbe(target, credentials, settings);
       running.add(one);
       const { finding, connection } = await one.run(take(key));
@@ -205,7 +199,7 @@ export function galeraProber(options: ProberOptions = {}): Prober {
       if (finding.kind !== 'rows') return { ...finding, ...times };
       const parsed = parseStatus(finding.rows);
       if (parsed.ok) return { kind: 'answered', ...times, status: parsed.status };
-      return { kind: 'rejected', ...times, detail: `${target.host}:${target.port} answers, but ${parsed.reason}` };
+      return { kind: 'rejected', ...times, detail: `${host}:${port} answers, but ${parsed.reason}` };
     },
 
     async close(): Promise<void> {

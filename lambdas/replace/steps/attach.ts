@@ -29,7 +29,12 @@ export const attach: Step<ReplaceState> = async (state, context) => {
   if (use.kind === 'gone') return launchAgain(state, context, joiner, `${volume}: ${use.why}`);
   if (use.kind === 'attached') {
     await context.ports.volumes.tag(volume, { [CLUSTER_TAG]: spec.name });
-    await record(context, `attached-${volume}`, `attached ${volume} to ${joiner}`, `the data of ${state.node ?? 'the lost node'} survived`);
+    await record(
+      context,
+      `attached-${volume}`,
+      `attached ${volume} to ${joiner}`,
+      `the data of ${state.node ?? 'the lost node'} survived`,
+    );
     return { ready: true, path: 'on' };
   }
   if (context.waitedMs > DEADLINES.attachMs) {
@@ -48,7 +53,12 @@ async function move(
   if (act.kind === 'detach') {
     if (context.asked % DETACH_EVERY !== 0) return;
     await mayDestroy(context, `detach ${act.volume} from ${state.node ?? 'the lost node'}`);
-    await record(context, `detach-${act.volume}`, `detaches ${act.volume} from ${state.node ?? ''}`, 'the node is fenced, its data goes to the joiner');
+    await record(
+      context,
+      `detach-${act.volume}`,
+      `detaches ${act.volume} from ${state.node ?? ''}`,
+      'the node is fenced, its data goes to the joiner',
+    );
     await context.ports.volumes.detach(act.volume);
   }
   if (act.kind === 'wait') return;
@@ -58,7 +68,12 @@ async function move(
   if (now?.state === 'available') await context.ports.volumes.attach(act.volume, act.joiner, spec.dataDevice);
 }
 
-async function launchAgain(state: ReplaceState, context: StepContext, joiner: string, why: string): Promise<Partial<ReplaceState>> {
+async function launchAgain(
+  state: ReplaceState,
+  context: StepContext,
+  joiner: string,
+  why: string,
+): Promise<Partial<ReplaceState>> {
   await mayDestroy(context, `terminate ${joiner}, which has no data disk`);
   await record(context, `no-disk-${joiner}`, `terminates ${joiner} and launches one with its own disk`, why);
   await context.ports.instances.terminate(joiner);

@@ -16,7 +16,12 @@ export const awaitRunning: Step<ReplaceState> = async (state, context) => {
   }
   const online = found === 'running' ? await context.ports.hosts.online([joiner]) : [];
   if (online.includes(joiner)) return { ready: true, path: 'on' };
-  failAfter(context.waitedMs, DEADLINES.bootMs, 'NodeNotReachable', () => `${joiner} is ${found} and its SSM agent is not online`);
+  failAfter(
+    context.waitedMs,
+    DEADLINES.bootMs,
+    'NodeNotReachable',
+    () => `${joiner} is ${found} and its SSM agent is not online`,
+  );
   return { ready: false };
 };
 

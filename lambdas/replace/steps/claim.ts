@@ -17,7 +17,10 @@ import { adoptable } from './launch.ts';
  */
 export const claim: Step<ReplaceState> = async (state, context) => {
   if (state.mode !== 'add' && state.node === null) {
-    throw new RecoveryError('FenceFailed', `mode ${state.mode} was given no node: expected an instance id, or mode "add"`);
+    throw new RecoveryError(
+      'FenceFailed',
+      `mode ${state.mode} was given no node: expected an instance id, or mode "add"`,
+    );
   }
   await takeClaim(state, state.mode, context);
   const spec = await loadSpec(context);
@@ -33,7 +36,11 @@ export const claim: Step<ReplaceState> = async (state, context) => {
   return { path: path[state.mode], lost: { zone, volume: kept }, volume };
 };
 
-async function lostNode(state: ReplaceState, { ports, cluster }: StepContext, all: readonly Instance[]): Promise<Instance | null> {
+async function lostNode(
+  state: ReplaceState,
+  { ports, cluster }: StepContext,
+  all: readonly Instance[],
+): Promise<Instance | null> {
   if (state.node === null) return null;
   const found = all.find((i) => i.id === state.node) ?? (await ports.instances.byIds([state.node]))[0];
   // A terminated instance loses its tags before EC2 forgets it; it needs no fence.
@@ -52,7 +59,13 @@ async function nothingToDo(
   const live = all.filter(isLive);
   if (state.mode === 'add') {
     const there = live.filter((i) => !adoptable(i, context.incident, null));
-    const serving = (await probeAll(context, spec, live.filter((i) => adoptable(i, context.incident, null)))).filter(isServing);
+    const serving = (
+      await probeAll(
+        context,
+        spec,
+        live.filter((i) => adoptable(i, context.incident, null)),
+      )
+    ).filter(isServing);
     const count = there.length + serving.length;
     return count >= spec.nodes ? `${count} of ${spec.nodes} nodes are there` : null;
   }

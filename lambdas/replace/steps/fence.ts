@@ -30,7 +30,12 @@ export const fence: Step<ReplaceState> = async (state, context) => {
     await record(context, 'fenced', `${state.node} is fenced`, `${proof} at ${new Date(context.nowMs).toISOString()}`);
     return fresh;
   }
-  failAfter(context.waitedMs, DEADLINES.fenceMs, 'FenceFailed', () => `EC2 still says ${instance.state} of ${instance.id}; expected stopped or terminated`);
+  failAfter(
+    context.waitedMs,
+    DEADLINES.fenceMs,
+    'FenceFailed',
+    () => `EC2 still says ${instance.state} of ${instance.id}; expected stopped or terminated`,
+  );
   if (instance.state === 'running') {
     const spec = await loadSpec(context);
     mustBeOurs(instance, spec.name);
@@ -41,7 +46,12 @@ export const fence: Step<ReplaceState> = async (state, context) => {
     await othersServe(context, spec, instance.id, act);
     // Last, so that nothing lies between the look at the ledger and the act but the call itself.
     await mayDestroy(context, act);
-    await record(context, 'stop', `stops ${instance.id} by force`, `EC2 says running, its database does not serve: ${state.reason}`);
+    await record(
+      context,
+      'stop',
+      `stops ${instance.id} by force`,
+      `EC2 says running, its database does not serve: ${state.reason}`,
+    );
     await context.ports.instances.stop(instance.id);
   }
   return { ...fresh, ready: false };

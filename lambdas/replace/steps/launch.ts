@@ -31,7 +31,9 @@ export const adoptable = (i: Instance, incident: string, replaces: string | null
  * known token with other parameters. 64 hexadecimal characters: EC2's limit.
  */
 export const clientToken = (execution: string, subnetId: string, withoutDevice: string | null): string =>
-  createHash('sha256').update(`${execution} ${subnetId} ${withoutDevice ?? 'all devices'}`).digest('hex');
+  createHash('sha256')
+    .update(`${execution} ${subnetId} ${withoutDevice ?? 'all devices'}`)
+    .digest('hex');
 
 /**
  * @throws RecoveryError ClaimLost; LaunchFailed when no zone of the cluster has room, or EC2 refuses.
@@ -44,7 +46,8 @@ export const launch: Step<ReplaceState> = async (state, context) => {
   const volume = await usableVolume(state, context);
   const known = await alreadyThere(state, context, spec, all, volume);
   const live = all.filter((i) => isLive(i) && i.id !== state.node);
-  const joiner = known ?? (await launchSomewhere(state, context, spec, chooseSubnets(spec.subnets, live, zone), volume));
+  const joiner =
+    known ?? (await launchSomewhere(state, context, spec, chooseSubnets(spec.subnets, live, zone), volume));
   await context.ports.ledger.amendClaim(spec.name, context.execution, { joiner: joiner.id });
   const kept = volume !== null && joiner.zone === zone && !hasDevice(joiner, spec.dataDevice, volume) ? volume : null;
   await record(
@@ -80,8 +83,14 @@ async function alreadyThere(
   const nodes = await probeAll(context, spec, found);
   const strangers = state.node === null ? nodes.filter((n) => !isMember(n)) : nodes;
   // Without a surviving volume the joiner needs a disk of its own; one that was launched without is of no use.
-  const fit = strangers.filter((n) => volume !== null || n.instance.state === 'pending' || n.instance.volumes.some((v) => v.device === spec.dataDevice));
-  return fit.map((n) => n.instance).toSorted((a, b) => a.launchedAtMs - b.launchedAtMs || a.id.localeCompare(b.id))[0] ?? null;
+  const fit = strangers.filter(
+    (n) =>
+      volume !== null || n.instance.state === 'pending' || n.instance.volumes.some((v) => v.device === spec.dataDevice),
+  );
+  return (
+    fit.map((n) => n.instance).toSorted((a, b) => a.launchedAtMs - b.launchedAtMs || a.id.localeCompare(b.id))[0] ??
+    null
+  );
 }
 
 async function launchSomewhere(
@@ -109,7 +118,12 @@ async function launchSomewhere(
       const code = noRoom(error);
       if (code === null) throw error;
       refusals.push(`${subnet.zone} (${subnet.id}): ${code}`);
-      await record(context, `no-room-${subnet.id}`, `cannot launch in ${subnet.zone}`, `EC2 answered ${code}: tries the next zone`);
+      await record(
+        context,
+        `no-room-${subnet.id}`,
+        `cannot launch in ${subnet.zone}`,
+        `EC2 answered ${code}: tries the next zone`,
+      );
     }
   }
   throw new RecoveryError(

@@ -24,20 +24,40 @@ export const leaveSafe: Step<ReplaceState> = async (state, context) => {
   const spec = await loadSpec(context);
   for (const node of await probeAll(context, spec, launched)) {
     if (isMember(node) || state.progress === 'Synced, Primary') {
-      await record(context, `kept-${node.instance.id}`, `leaves ${node.instance.id} running`, 'it is a member of the cluster');
+      await record(
+        context,
+        `kept-${node.instance.id}`,
+        `leaves ${node.instance.id} running`,
+        'it is a member of the cluster',
+      );
     } else await takeBack(state, context, spec, node.instance);
   }
   return { command: null };
 };
 
 /** A volume attached after the launch outlives the instance (EC2's default), unless somebody has changed that. */
-async function takeBack(state: ReplaceState, context: StepContext, spec: ClusterSpec, instance: Instance): Promise<void> {
+async function takeBack(
+  state: ReplaceState,
+  context: StepContext,
+  spec: ClusterSpec,
+  instance: Instance,
+): Promise<void> {
   const surviving = instance.volumes.find((v) => v.volumeId === state.volume && v.device === spec.dataDevice);
   await mayDestroy(context, `terminate ${instance.id}`);
   if (surviving?.deleteOnTermination === true) {
-    await record(context, `saved-${surviving.volumeId}`, `detaches ${surviving.volumeId} from ${instance.id}`, "the lost node's data is kept for the next try");
+    await record(
+      context,
+      `saved-${surviving.volumeId}`,
+      `detaches ${surviving.volumeId} from ${instance.id}`,
+      "the lost node's data is kept for the next try",
+    );
     await context.ports.volumes.detach(surviving.volumeId);
   }
-  await record(context, `took-back-${instance.id}`, `terminates ${instance.id}`, 'it was launched for this incident and never became a member');
+  await record(
+    context,
+    `took-back-${instance.id}`,
+    `terminates ${instance.id}`,
+    'it was launched for this incident and never became a member',
+  );
   await context.ports.instances.terminate(instance.id);
 }

@@ -13,12 +13,16 @@ import { serves } from './claim.ts';
  */
 export const rejoinInPlace: Step<ReplaceState> = async (state, context) => {
   const node = state.node;
-  if (node === null) throw new RecoveryError('NodeNotReachable', 'no node was given to rejoin, expected an instance id');
+  if (node === null)
+    throw new RecoveryError('NodeNotReachable', 'no node was given to rejoin, expected an instance id');
   const spec = await loadSpec(context);
   if (state.command === null) {
     const instance = await describe(context, node);
     if (instance?.state !== 'running') {
-      throw new RecoveryError('NodeNotReachable', `EC2 says of ${node}: ${instance?.state ?? 'unknown'}; expected running`);
+      throw new RecoveryError(
+        'NodeNotReachable',
+        `EC2 says of ${node}: ${instance?.state ?? 'unknown'}; expected running`,
+      );
     }
     mustBeOurs(instance, spec.name);
     if (await serves(context, spec, instance)) {

@@ -30,7 +30,12 @@ export const reseed: Step<ReplaceState> = async (state, context) => {
     if (state.seed === 'volume' && state.volume !== null) {
       await context.ports.volumes.tag(state.volume, { [UNUSABLE_TAG]: context.incident });
     }
-    await record(context, `reseed-${joiner}-${state.reseeds}`, `seeds ${joiner} anew from a peer: ${why}`, `${failed.name}: ${failed.sentence}`);
+    await record(
+      context,
+      `reseed-${joiner}-${state.reseeds}`,
+      `seeds ${joiner} anew from a peer: ${why}`,
+      `${failed.name}: ${failed.sentence}`,
+    );
   }
   // What still runs there would stand in the new data directory's way.
   const stopping = await advance(context.asked === 0 ? { ...state, command: null } : state, context, () =>
@@ -42,7 +47,12 @@ export const reseed: Step<ReplaceState> = async (state, context) => {
   }
   if (stopping.kind === 'failed') {
     // The next script refuses by itself when the database still runs.
-    await record(context, `stop-failed-${state.reseeds}`, `galera-stop on ${joiner} failed`, tail(stopping.error || stopping.output) || `exit code ${stopping.exitCode}`);
+    await record(
+      context,
+      `stop-failed-${state.reseeds}`,
+      `galera-stop on ${joiner} failed`,
+      tail(stopping.error || stopping.output) || `exit code ${stopping.exitCode}`,
+    );
   }
   const anew = { seed: 'peer', donor: null, error: null, progress: null, refusedSinceMs: null } as const;
   return { ready: true, ...anew, reseeds: state.reseeds + 1 };

@@ -20,7 +20,12 @@ export const retire: Step<ReplaceState> = async (state, context) => {
   const gone = instance === null || instance.state === 'terminated';
   if (!gone && instance.state !== 'running' && context.waitedMs <= DEADLINES.retireMs) return { ready: false };
   if (!gone) {
-    await record(context, `left-${node}`, `leaves ${node}`, `EC2 says ${instance.state}: expected stopped or terminated`);
+    await record(
+      context,
+      `left-${node}`,
+      `leaves ${node}`,
+      `EC2 says ${instance.state}: expected stopped or terminated`,
+    );
     return { ready: true };
   }
   await retireVolume(state, context, joiner);
@@ -33,7 +38,12 @@ async function terminate(state: ReplaceState, context: StepContext, instance: In
   mustBeOurs(instance, spec.name);
   await othersServe(context, spec, instance.id, act);
   await mayDestroy(context, act);
-  await record(context, `terminate-${instance.id}`, `terminates ${instance.id}`, `fenced, and ${state.joiner ?? ''} is in its place`);
+  await record(
+    context,
+    `terminate-${instance.id}`,
+    `terminates ${instance.id}`,
+    `fenced, and ${state.joiner ?? ''} is in its place`,
+  );
   await context.ports.instances.terminate(instance.id);
 }
 
@@ -51,10 +61,20 @@ async function retireVolume(state: ReplaceState, context: StepContext, joiner: s
   const proven = volume.tags[CLUSTER_TAG] === spec.name && volume.state === 'available' && volume.attachedTo === null;
   if (!proven || instance === null || !(await serves(context, spec, instance))) {
     const found = `${volume.state}, attached to ${volume.attachedTo ?? 'nobody'}, ${CLUSTER_TAG}=${volume.tags[CLUSTER_TAG] ?? 'absent'}`;
-    await record(context, `left-${id}`, `leaves the volume ${id}`, `it is ${found}: not provably ours to delete, or ${joiner} does not serve`);
+    await record(
+      context,
+      `left-${id}`,
+      `leaves the volume ${id}`,
+      `it is ${found}: not provably ours to delete, or ${joiner} does not serve`,
+    );
     return;
   }
   await mayDestroy(context, `delete ${id}`);
-  await record(context, `delete-${id}`, `deletes the volume ${id}`, `the lost node's data; ${joiner} has all of it and serves`);
+  await record(
+    context,
+    `delete-${id}`,
+    `deletes the volume ${id}`,
+    `the lost node's data; ${joiner} has all of it and serves`,
+  );
   await context.ports.volumes.delete(id);
 }

@@ -36,7 +36,10 @@ function down(): World {
 }
 
 const started = (world: World, document: string) =>
-  world.aws.callsOf('HostCommands.start').filter((c) => c.args[1] === document).map((c) => ({ node: c.args[0], parameters: c.args[2] }));
+  world.aws
+    .callsOf('HostCommands.start')
+    .filter((c) => c.args[1] === document)
+    .map((c) => ({ node: c.args[0], parameters: c.args[2] }));
 
 const reason = (world: World): string | undefined => world.ledger().escalation?.reason;
 
@@ -80,7 +83,9 @@ describe('the bootstrap workflow', () => {
         const where = `${call} ${moment}: ${JSON.stringify(ended.errors)}`;
         expect(ended.errors[0]?.name, where).toBe('Runtime.ExitError');
         expect(ended.status, where).toBe('SUCCEEDED');
-        expect(new Set(started(world, 'galera-bootstrap').map((b) => b.node)), where).toEqual(new Set([world.node(1).id]));
+        expect(new Set(started(world, 'galera-bootstrap').map((b) => b.node)), where).toEqual(
+          new Set([world.node(1).id]),
+        );
         expect(world.serving(), where).toHaveLength(3);
         expect(world.ledger().claim, where).toBeNull();
       }
@@ -89,7 +94,8 @@ describe('the bootstrap workflow', () => {
 
   it('goes on without a node that fails to join, and says so', async () => {
     const world = down();
-    world.fails = (document, id) => (document === 'galera-join' && id === world.node(0).id ? failed('broken disk') : null);
+    world.fails = (document, id) =>
+      document === 'galera-join' && id === world.node(0).id ? failed('broken disk') : null;
     const ended = await run(world);
     expect(ended.status).toBe('SUCCEEDED');
     expect(world.serving()).toEqual([world.node(1).id, world.node(2).id]);
@@ -141,7 +147,8 @@ describe('the bootstrap workflow refuses', () => {
 
   it('rule 4: when the position script keeps failing on a node', async () => {
     const world = down();
-    world.fails = (document, id) => (document === 'galera-position' && id === world.node(2).id ? failed('no disk') : null);
+    world.fails = (document, id) =>
+      document === 'galera-position' && id === world.node(2).id ? failed('no disk') : null;
     await refused(world, 'NodeDidNotAnswer');
   });
 
@@ -161,9 +168,18 @@ describe('the bootstrap workflow refuses', () => {
 
   it('rule 5: when another workflow has taken the claim meanwhile', async () => {
     const world = down();
-    const theirs = { execution: 'arn:other', incident: 'x', mode: 'bootstrap', node: null, joiner: null, donor: null, claimedAtMs: 1 } as const;
+    const theirs = {
+      execution: 'arn:other',
+      incident: 'x',
+      mode: 'bootstrap',
+      node: null,
+      joiner: null,
+      donor: null,
+      claimedAtMs: 1,
+    } as const;
     world.onCall = (call) => {
-      if (call.operation === 'Ledger.record' && String(call.args[2]).endsWith('/chosen')) world.setLedger({ claim: theirs });
+      if (call.operation === 'Ledger.record' && String(call.args[2]).endsWith('/chosen'))
+        world.setLedger({ claim: theirs });
     };
     const ended = await run(world);
     expect(ended.visited.at(-1)).toBe('Withdrawn');

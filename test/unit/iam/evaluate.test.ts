@@ -99,8 +99,8 @@ describe('deciding over statements', () => {
   it('lets a deny override any number of allows, in any order', () => {
     fc.assert(
       fc.property(fc.array(any), fc.nat(), (statements, at) => {
-        const refusing = deny('ec2:StopInstances', INSTANCE);
-        const all = statements.toSpliced(at % (statements.length + 1), 0, refusing);
+        const refusing: object = deny('ec2:StopInstances', INSTANCE);
+        const all = (statements as object[]).toSpliced(at % (statements.length + 1), 0, refusing);
         expect(decide(policy(...all), stop).effect).toBe('explicitDeny');
       }),
     );

@@ -22,7 +22,10 @@ const instance = (id: string, zone: string, state: Instance['state'] = 'running'
 });
 
 type Said = Parameters<typeof aStatus>[0];
-const node = (id: string, zone: string, said: Said = {}): Node => ({ instance: instance(id, zone), probe: answered(aStatus(said)) });
+const node = (id: string, zone: string, said: Said = {}): Node => ({
+  instance: instance(id, zone),
+  probe: answered(aStatus(said)),
+});
 const mute = (id: string, zone: string): Node => ({
   instance: instance(id, zone),
   probe: { kind: 'silent', atMs: 0, tookMs: 0, detail: '' },
@@ -49,11 +52,20 @@ describe('chooseSubnets', () => {
   const subnets = ['a', 'b', 'c'].map((z) => ({ id: `subnet-${z}`, zone: `eu-west-1${z}` }));
   const table: [string, readonly Instance[], string | null, string][] = [
     ["the lost node's zone first", [instance('1', 'a'), instance('2', 'b')], 'eu-west-1b', 'b c a'],
-    ['then the zones with the fewest nodes', [instance('1', 'a'), instance('2', 'a'), instance('3', 'b')], null, 'c b a'],
+    [
+      'then the zones with the fewest nodes',
+      [instance('1', 'a'), instance('2', 'a'), instance('3', 'b')],
+      null,
+      'c b a',
+    ],
     ['by name among equals', [], null, 'a b c'],
   ];
   it.each(table)('%s', (_, live, preferred, expected) => {
-    expect(chooseSubnets(subnets, live, preferred).map((s) => s.id.at(-1)).join(' ')).toBe(expected);
+    expect(
+      chooseSubnets(subnets, live, preferred)
+        .map((s) => s.id.at(-1))
+        .join(' '),
+    ).toBe(expected);
   });
 });
 
@@ -102,7 +114,13 @@ describe('small things', () => {
     const token = clientToken('arn:execution', 'subnet-1', null);
     expect(token).toHaveLength(64);
     expect(clientToken('arn:execution', 'subnet-1', null)).toBe(token);
-    expect(new Set([token, clientToken('arn:execution', 'subnet-2', null), clientToken('arn:execution', 'subnet-1', '/dev/sdf')]).size).toBe(3);
+    expect(
+      new Set([
+        token,
+        clientToken('arn:execution', 'subnet-2', null),
+        clientToken('arn:execution', 'subnet-1', '/dev/sdf'),
+      ]).size,
+    ).toBe(3);
   });
 
   it.each([
@@ -119,9 +137,19 @@ describe('small things', () => {
   });
 
   it.each([
-    ['LaunchFailed', '{"errorType":"LaunchFailed","errorMessage":"no room"}', 'no room', 'docs/runbook.md#launchfailed'],
+    [
+      'LaunchFailed',
+      '{"errorType":"LaunchFailed","errorMessage":"no room"}',
+      'no room',
+      'docs/runbook.md#launchfailed',
+    ],
     ['AccessDenied', 'plain words', 'plain words', 'docs/runbook.md#workflow-failed'],
-    ['NotRouted', '{"errorType":"NotRouted","errorMess', '{"errorType":"NotRouted","errorMess', 'docs/runbook.md#notrouted'],
+    [
+      'NotRouted',
+      '{"errorType":"NotRouted","errorMess',
+      '{"errorType":"NotRouted","errorMess',
+      'docs/runbook.md#notrouted',
+    ],
     ['Unknown', '', 'no cause was given', 'docs/runbook.md#workflow-failed'],
   ])('explains %s with cause %s', (Error, Cause, sentence, anchor) => {
     expect(explain({ Error, Cause })).toEqual({ name: Error, sentence, anchor });

@@ -7,7 +7,6 @@ import type { Kill } from '../../support/recovery-world.ts';
 import { World, failed } from '../../support/recovery-world.ts';
 import { INCIDENT, run } from './run.ts';
 
-
 /** What must be true after any recovery that went well. */
 function expectWhole(world: World): void {
   expect(world.serving()).toHaveLength(3);
@@ -23,14 +22,17 @@ function expectWhole(world: World): void {
   }
 }
 
-const scenarios: Readonly<Record<string, (world: World) => { mode: RecoveryInput['mode']; node: Instance | null; launches: number }>> = {
+const scenarios: Readonly<
+  Record<string, (world: World) => { mode: RecoveryInput['mode']; node: Instance | null; launches: number }>
+> = {
   'a crashed database is started again in place': (world) => {
     world.dies(world.node(2).id);
     return { mode: 'rejoin', node: world.node(2), launches: 0 };
   },
   'a rejoin that fails becomes a replacement': (world) => {
     world.dies(world.node(2).id);
-    world.fails = (document, id) => (document === 'galera-join' && id === world.node(2).id ? failed('disk is broken') : null);
+    world.fails = (document, id) =>
+      document === 'galera-join' && id === world.node(2).id ? failed('disk is broken') : null;
     return { mode: 'rejoin', node: world.node(2), launches: 1 };
   },
   'a terminated node is replaced, its volume survives': (world) => {
@@ -117,9 +119,15 @@ describe('a Lambda killed before or after any call while the workflow gives up',
         world.killAt({ call, moment });
         const ended = await run(world, 'replace', world.node(2));
         const where = `${call} ${moment}: ${JSON.stringify(ended.errors)}`;
-        expect(ended.errors.some((e) => e.name === 'Runtime.ExitError'), where).toBe(true);
+        expect(
+          ended.errors.some((e) => e.name === 'Runtime.ExitError'),
+          where,
+        ).toBe(true);
         expect(ended.status, where).toBe('FAILED');
-        expect(world.launched().map((i) => i.state), where).toEqual([expect.stringMatching(/shutting-down|terminated/)]);
+        expect(
+          world.launched().map((i) => i.state),
+          where,
+        ).toEqual([expect.stringMatching(/shutting-down|terminated/)]);
         expect(world.ledger(), where).toMatchObject({ claim: null, escalation: { attempts: 1, incident: INCIDENT } });
         expect(world.aws.published.length, where).toBeGreaterThan(0);
       }

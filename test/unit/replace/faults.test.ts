@@ -33,7 +33,10 @@ describe('what goes wrong on the way', () => {
     world.terminates(lost.id);
     const noRoom = Object.assign(new Error('no room'), { name: 'InsufficientInstanceCapacity' });
     // As the adapter hands it over: capacity errors have status 500.
-    world.aws.failNext('Instances.launch', Object.assign(new Error('wrapped', { cause: noRoom }), { name: 'CloudUnavailable' }));
+    world.aws.failNext(
+      'Instances.launch',
+      Object.assign(new Error('wrapped', { cause: noRoom }), { name: 'CloudUnavailable' }),
+    );
     const ended = await run(world, 'replace', lost);
     expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
     const [joiner] = world.launched();
@@ -49,7 +52,9 @@ describe('what goes wrong on the way', () => {
     const ofCluster = instances.ofCluster.bind(instances);
     let blindUntilMs = 0;
     instances.ofCluster = async (cluster) =>
-      (await ofCluster(cluster)).filter((i) => i.tags[INCIDENT_TAG] === undefined || world.aws.clock.nowMs() > blindUntilMs);
+      (await ofCluster(cluster)).filter(
+        (i) => i.tags[INCIDENT_TAG] === undefined || world.aws.clock.nowMs() > blindUntilMs,
+      );
     world.onCall = (call) => {
       if (call.operation !== 'Instances.launch' || blindUntilMs > 0) return;
       blindUntilMs = world.aws.clock.nowMs() + 10_000;
@@ -70,7 +75,10 @@ describe('what goes wrong on the way', () => {
     const ended = await run(world, 'replace', world.node(2));
     expect(ended.status).toBe('FAILED');
     expect(world.launched()).toEqual([]);
-    expect(world.ledger()).toMatchObject({ claim: null, escalation: { attempts: 1, incident: INCIDENT, node: world.node(2).id } });
+    expect(world.ledger()).toMatchObject({
+      claim: null,
+      escalation: { attempts: 1, incident: INCIDENT, node: world.node(2).id },
+    });
     expect(world.aws.published.map((p) => p.subject)).toEqual(['Rejoin: orders: replace gave up: LaunchFailed']);
     expect(world.aws.published[0]?.body).toContain('docs/runbook.md#launchfailed');
   });
@@ -85,7 +93,19 @@ describe('what goes wrong on the way', () => {
     const ended = await run(world, 'replace', lost);
     expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
     expect(world.launched().map((i) => i.state)).toEqual(['terminated', 'running']);
+    expect(world.record(INCIDENT).some((l) => l.includes('it does not exist any more'))).toBe(true);
     expect(world.serving()).toHaveLength(3);
+  });
+
+  it('names the donor and the joiner on the ledger before the joiner starts', async () => {
+    const world = new World();
+    world.terminates(world.node(2).id);
+    const claims: unknown[] = [];
+    world.onCall = (call) => {
+      if (call.operation === 'HostCommands.start' && call.args[1] === 'galera-join') claims.push(world.ledger().claim);
+    };
+    await run(world, 'replace', world.node(2));
+    expect(claims).toMatchObject([{ donor: world.node(1).id, joiner: world.launched()[0]?.id }]);
   });
 
   it('marks a volume that did not seed, takes the peer, and keeps the donor off the writer', async () => {
@@ -143,7 +163,8 @@ describe('what goes wrong on the way', () => {
     world.terminates(world.node(2).id);
     world.onCall = (call) => {
       if (call.operation === 'ReconcileRequests.send') {
-        for (const t of world.aws.addTargetGroup(READER_GROUP).targets.values()) world.aws.setTarget(READER_GROUP, t.id, t.port, 'unhealthy');
+        for (const t of world.aws.addTargetGroup(READER_GROUP).targets.values())
+          world.aws.setTarget(READER_GROUP, t.id, t.port, 'unhealthy');
       }
     };
     const ended = await run(world, 'replace', world.node(2));
@@ -155,8 +176,12 @@ describe('what goes wrong on the way', () => {
   it('counts attempts of one incident, and a success clears them', async () => {
     const world = new World();
     world.terminates(world.node(2).id);
-    world.setLedger({ escalation: { node: world.node(2).id, incident: INCIDENT, attempts: 2, atMs: 1, reason: 'before' } });
-    world.aws.failNext('Instances.launch', Object.assign(new Error('no'), { name: 'InsufficientInstanceCapacity' }), { times: 3 });
+    world.setLedger({
+      escalation: { node: world.node(2).id, incident: INCIDENT, attempts: 2, atMs: 1, reason: 'before' },
+    });
+    world.aws.failNext('Instances.launch', Object.assign(new Error('no'), { name: 'InsufficientInstanceCapacity' }), {
+      times: 3,
+    });
     await run(world, 'replace', world.node(2));
     expect(world.ledger().escalation?.attempts).toBe(3);
     await run(world, 'replace', world.node(2));
@@ -174,8 +199,12 @@ describe('what goes wrong on the way', () => {
   it('gives up in full though the notification fails twice: told once, counted once, the claim let go', async () => {
     const world = new World();
     world.terminates(world.node(2).id);
-    world.aws.failNext('Instances.launch', Object.assign(new Error('no'), { name: 'InsufficientInstanceCapacity' }), { times: 3 });
-    world.aws.failNext('Notifications.publish', Object.assign(new Error('down'), { name: 'CloudUnavailable' }), { times: 2 });
+    world.aws.failNext('Instances.launch', Object.assign(new Error('no'), { name: 'InsufficientInstanceCapacity' }), {
+      times: 3,
+    });
+    world.aws.failNext('Notifications.publish', Object.assign(new Error('down'), { name: 'CloudUnavailable' }), {
+      times: 2,
+    });
     const ended = await run(world, 'replace', world.node(2));
     expect(ended.status).toBe('FAILED');
     expect(world.aws.published).toHaveLength(1);

@@ -31,7 +31,15 @@ describe('safety', () => {
   it('rule 5: the claim of another workflow is respected, without a word to people', async () => {
     const world = new World();
     world.terminates(world.node(2).id);
-    const theirs = { execution: 'arn:other', incident: 'x', mode: 'replace', node: null, joiner: null, donor: null, claimedAtMs: 1 } as const;
+    const theirs = {
+      execution: 'arn:other',
+      incident: 'x',
+      mode: 'replace',
+      node: null,
+      joiner: null,
+      donor: null,
+      claimedAtMs: 1,
+    } as const;
     world.setLedger({ claim: theirs });
     const ended = await run(world, 'replace', world.node(2));
     expect(ended.visited.at(-1)).toBe('Withdrawn');
@@ -49,11 +57,24 @@ describe('safety', () => {
       let taken = 0;
       world.onCall = (call) => {
         const holder = world.ledger().claim?.execution;
-        if (holder === 'arn:other' && /^(Instances\.(stop|launch|terminate)|Volumes\.(de|at)|HostCommands\.start)/.test(call.operation)) {
+        if (
+          holder === 'arn:other' &&
+          /^(Instances\.(stop|launch|terminate)|Volumes\.(de|at)|HostCommands\.start)/.test(call.operation)
+        ) {
           taken += 1;
         }
         if (call.operation !== operation || holder === 'arn:other') return;
-        world.setLedger({ claim: { execution: 'arn:other', incident: 'x', mode: 'replace', node: null, joiner: null, donor: null, claimedAtMs: 1 } });
+        world.setLedger({
+          claim: {
+            execution: 'arn:other',
+            incident: 'x',
+            mode: 'replace',
+            node: null,
+            joiner: null,
+            donor: null,
+            claimedAtMs: 1,
+          },
+        });
       };
       const ended = await run(world, 'replace', world.node(2));
       expect(ended.visited.at(-1)).toBe('Withdrawn');
@@ -104,12 +125,45 @@ describe('safety', () => {
     const world = new World();
     world.dies(world.node(2).id, 'silent');
     world.onCall = (call) => {
-      if (call.operation === 'TargetGroups.health') world.aws.brake = { engaged: true, reason: 'many failures', sinceMs: 1 };
+      if (call.operation === 'TargetGroups.health')
+        world.aws.brake = { engaged: true, reason: 'many failures', sinceMs: 1 };
     };
     const ended = await run(world, 'replace', world.node(2));
     expect(ended.status).toBe('SUCCEEDED');
     expect(world.aws.callsOf('Instances.terminate')).toEqual([]);
     expect(world.aws.published[0]?.body).toContain('Left undone');
+  });
+
+  it('rule 6: the old instance is not terminated when nobody serves any more', async () => {
+    const world = new World();
+    world.dies(world.node(2).id, 'silent');
+    world.onCall = (call) => {
+      if (call.operation !== 'Ledger.record' || !String(call.args[2]).includes('/routed-')) return;
+      for (const id of world.serving()) world.dies(id);
+    };
+    const ended = await run(world, 'replace', world.node(2));
+    expect(ended.status).toBe('SUCCEEDED');
+    expect(world.aws.callsOf('Instances.terminate')).toEqual([]);
+    expect(world.aws.published[0]?.body).toContain('Left undone: will not terminate');
+  });
+
+  it('rule 7: the brake engaged after the fence leaves the volume where it is', async () => {
+    const world = new World();
+    world.dies(world.node(2).id, 'silent');
+    world.onCall = (call) => {
+      if (call.operation === 'Instances.launch')
+        world.aws.brake = { engaged: true, reason: 'many failures', sinceMs: 1 };
+    };
+    const ended = await run(world, 'replace', world.node(2));
+    expect(ended.status).toBe('FAILED');
+    expect(world.aws.callsOf('Volumes.detach')).toEqual([]);
+    // Not even what was launched is terminated: the next try goes on with it.
+    expect(world.aws.callsOf('Instances.terminate')).toEqual([]);
+    world.aws.brake = { engaged: false, reason: null, sinceMs: null };
+    world.onCall = () => undefined;
+    const again = await run(world, 'replace', world.node(2));
+    expect(again.status, JSON.stringify(again.errors)).toBe('SUCCEEDED');
+    expect(world.launched()).toHaveLength(1);
   });
 
   it("rule 8: an instance without the cluster's tag is not touched", async () => {
@@ -134,7 +188,10 @@ describe('safety', () => {
     if (volume === undefined) throw new Error('the lost node has no volume');
     world.aws.volumes.set(id, { ...volume, tags });
     // No room where the volume is: the replacement has a disk of its own.
-    world.aws.failNext('Instances.launch', Object.assign(new Error('no room'), { name: 'InsufficientInstanceCapacity' }));
+    world.aws.failNext(
+      'Instances.launch',
+      Object.assign(new Error('no room'), { name: 'InsufficientInstanceCapacity' }),
+    );
     const ended = await run(world, 'replace', lost);
     expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
     expect(world.aws.volumes.has(id)).toBe(!deleted);
@@ -162,4 +219,3 @@ describe('safety', () => {
     expect(unrecorded).toEqual([]);
   });
 });
-
