@@ -5,7 +5,8 @@ module.exports = {
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, dependencyTypesNot: ['type-only'] } },
     {
       name: 'model-imports-nothing',
-      comment: 'The model is types and pure functions; zod/mini is the schema language, not a dependency on the outside.',
+      comment:
+        'The model is types and pure functions; zod/mini is the schema language, not a dependency on the outside.',
       severity: 'error',
       from: { path: '^lambdas/model/' },
       to: { pathNot: '^lambdas/model/|node_modules/zod/' },
@@ -22,7 +23,12 @@ module.exports = {
       from: { path: '^lambdas/', pathNot: '^lambdas/cloud/' },
       to: { path: 'node_modules/@aws-sdk/' },
     },
-    { name: 'lambdas-know-no-cdk', severity: 'error', from: { path: '^lambdas/' }, to: { path: 'node_modules/(aws-cdk-lib|constructs)/' } },
+    {
+      name: 'lambdas-know-no-cdk',
+      severity: 'error',
+      from: { path: '^lambdas/' },
+      to: { path: 'node_modules/(aws-cdk-lib|constructs)/' },
+    },
     {
       name: 'lib-imports-only-model-and-types',
       severity: 'error',
@@ -36,7 +42,12 @@ module.exports = {
       from: { path: '^lambdas/(signals|reconcile|replace|bootstrap|watch|operate)/' },
       to: { path: capability, pathNot: '^lambdas/$1/' },
     },
-    { name: 'product-knows-no-rehearsal', severity: 'error', from: { path: '^(lambdas|lib|bin)/' }, to: { path: '^(rehearsal|bench|test)/' } },
+    {
+      name: 'product-knows-no-rehearsal',
+      severity: 'error',
+      from: { path: '^(lambdas|lib|bin)/' },
+      to: { path: '^(rehearsal|bench|test)/' },
+    },
     { name: 'nothing-undeclared', severity: 'error', from: {}, to: { dependencyTypes: ['npm-no-pkg', 'unknown'] } },
   ],
   options: {

@@ -16,7 +16,11 @@ export default tseslint.config(
       'no-console': 'error',
     },
   },
-  { files: ['**/*.js', '**/*.mjs'], extends: [tseslint.configs.disableTypeChecked], languageOptions: { globals: { process: 'readonly', console: 'readonly' } } },
+  {
+    files: ['**/*.js', '**/*.mjs'],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: { globals: { process: 'readonly', console: 'readonly' } },
+  },
   { files: ['rehearsal/**', 'bench/**', 'scripts/**', 'bin/**'], rules: { 'no-console': 'off' } },
   { files: ['**/*.ts'], rules: { 'no-undef': 'off' } },
 );

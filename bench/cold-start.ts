@@ -113,7 +113,10 @@ export async function coldStart(options: { readonly runs: number; readonly repor
     }
     print(figures, options.runs);
     if (options.reportFile !== null) {
-      await writeFile(options.reportFile, `${JSON.stringify({ runs: options.runs, node: process.version, figures }, null, 2)}\n`);
+      await writeFile(
+        options.reportFile,
+        `${JSON.stringify({ runs: options.runs, node: process.version, figures }, null, 2)}\n`,
+      );
     }
   } finally {
     await rm(scratch, { recursive: true, force: true });
@@ -121,7 +124,9 @@ export async function coldStart(options: { readonly runs: number; readonly repor
 }
 
 function print(figures: readonly Figure[], runs: number): void {
-  console.log(`load of the handler in a fresh process, ms over an empty module: median (min to max) of ${runs}; plain = esbuild without trimming\n`);
+  console.log(
+    `load of the handler in a fresh process, ms over an empty module: median (min to max) of ${runs}; plain = esbuild without trimming\n`,
+  );
   const rows = figures.map((f) => ({
     function: f.function,
     'size, kB': Math.round(f.bytes / 1000),

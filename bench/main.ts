@@ -2,16 +2,21 @@
 import { Command } from 'commander';
 import { coldStart } from './cold-start.ts';
 
-const program = new Command('npm run bench --').description('Measurements of Rejoin, each against a peer in the same run.');
+const program = new Command('npm run bench --').description(
+  'Measurements of Rejoin, each against a peer in the same run.',
+);
 
 program
   .command('cold-start')
-  .description('sizes of the deployed bundles and the time a fresh process takes to load each, against plain esbuild bundles')
+  .description(
+    'sizes of the deployed bundles and the time a fresh process takes to load each, against plain esbuild bundles',
+  )
   .option('--runs <n>', 'fresh processes for each figure', '11')
   .option('--report <file>', 'write the figures as JSON')
   .action(async (options: { runs: string; report?: string }) => {
     const runs = Number(options.runs);
-    if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs is ${JSON.stringify(options.runs)}; give a whole number of at least 1`);
+    if (!Number.isInteger(runs) || runs < 1)
+      throw new Error(`--runs is ${JSON.stringify(options.runs)}; give a whole number of at least 1`);
     await coldStart({ runs, reportFile: options.report ?? null });
   });
 

@@ -16,9 +16,11 @@ const program = new Command('npm run scenarios --')
   .parse();
 
 const options = program.opts<{ rounds: string; reports: string }>();
-const names = program.args.length > 0 ? program.args.map((name) => scenarioNamed(name).name) : scenarios.map((s) => s.name);
+const names =
+  program.args.length > 0 ? program.args.map((name) => scenarioNamed(name).name) : scenarios.map((s) => s.name);
 const rounds = Number(options.rounds);
-if (!Number.isInteger(rounds) || rounds < 1) program.error(`--rounds is ${JSON.stringify(options.rounds)}; give a whole number of at least 1`);
+if (!Number.isInteger(rounds) || rounds < 1)
+  program.error(`--rounds is ${JSON.stringify(options.rounds)}; give a whole number of at least 1`);
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 
@@ -70,7 +72,9 @@ console.log('\nscenarios');
 console.table(rows);
 const unused = mergeUnused(reports.map((r) => r.iam.unused));
 await writeFile(join(dir, 'iam-unused.json'), `${JSON.stringify(unused, null, 2)}\n`);
-console.log(`granted and used by none of these scenarios: ${unused.length} (${join(options.reports, 'iam-unused.json')})`);
+console.log(
+  `granted and used by none of these scenarios: ${unused.length} (${join(options.reports, 'iam-unused.json')})`,
+);
 const failed = rows.filter((r) => r['passed'] !== 'yes').length;
 console.log(`${rows.length - failed} passed, ${failed} failed`);
 process.exitCode = failed > 0 ? 1 : 0;

@@ -21,7 +21,7 @@ import { ACCOUNTS, prepareHostDir, templateDataDir } from './host/galera-host.ts
 import { iamGate, type IamGate } from './iam/gate.ts';
 import { ledgerOf } from './ledger.ts';
 import { startObserver, type DonorChoice, type Observer } from './observer.ts';
-import type { RehearsalOptions } from './rehearse.ts';
+import type { RehearsalOptions } from './options.ts';
 import { launchHosts, startCluster } from './seed.ts';
 import { listenForSignals, type Signals } from './signals.ts';
 import { cloudStory, incidentStory } from './stories.ts';
@@ -116,6 +116,7 @@ export async function build(options: RehearsalOptions, timeline: Timeline, clean
     operateFunction: cloud.lambdas.find('operate').name,
     signalsQueue: queueOf(stack, '-signals'),
     signalsDeadLetters: queueOf(stack, '-signals-dlq'),
+    reconcileQueue: queueOf(stack, '-reconcile.fifo'),
   });
   timeline.progress(() => world.progress());
   timeline.add('stage', `Rejoin is deployed and runs; built in ${((Date.now() - startedAtMs) / 1000).toFixed(1)} s`);
@@ -158,7 +159,11 @@ async function breakGround(options: RehearsalOptions, timeline: Timeline, cleanu
     events: { emitStateChange: (id, state) => cloud.events.emit(instanceStateChange(place, id, state)) },
     delays: cloud.delays,
     prepareHost: (facts) => prepareHostDir(facts),
-    agent: { endpoint: cloud.endpoint, region: cloud.region, credentialsFor: (role, host) => gate.credentialsFor(role, host, 'ec2.amazonaws.com') },
+    agent: {
+      endpoint: cloud.endpoint,
+      region: cloud.region,
+      credentialsFor: (role, host) => gate.credentialsFor(role, host, 'ec2.amazonaws.com'),
+    },
     dataDevice: DATA_DEVICE,
     databasePort: PORT,
   });
@@ -181,7 +186,10 @@ async function deployPlane(ground: Ground, environment: Environment, timeline: T
   const { assemblyDir, seconds } = await cloud.deploy({ appDir: ROOT, context: { config: file }, stackName: STACK });
   await ground.gate.knowStack(assemblyDir, STACK);
   const stack = await cloud.attach(assemblyDir, STACK);
-  timeline.add('stage', `cdk bootstrap and synth took ${seconds.bootstrapAndSynth} s, cdk deploy ${seconds.deploy} s: ${stack.functions.length} functions`);
+  timeline.add(
+    'stage',
+    `cdk bootstrap and synth took ${seconds.bootstrapAndSynth} s, cdk deploy ${seconds.deploy} s: ${stack.functions.length} functions`,
+  );
   await Promise.all(stack.functions.map((f) => cloud.lambdas.prewarm(f.name)));
   return stack;
 }
@@ -202,7 +210,14 @@ const configuration = (environment: Environment): unknown => ({
       endpoints: [
         { kind: 'targetGroup', arn: environment.writerGroupArn, route: 'writer', drainSeconds: DRAIN_SECONDS },
         { kind: 'targetGroup', arn: environment.readGroupArn, route: 'healthy', drainSeconds: DRAIN_SECONDS },
-        { kind: 'dns', zoneId: environment.zoneId, zoneName: environment.zoneName, name: CLUSTER, route: 'writer', ttlSeconds: 5 },
+        {
+          kind: 'dns',
+          zoneId: environment.zoneId,
+          zoneName: environment.zoneName,
+          name: CLUSTER,
+          route: 'writer',
+          ttlSeconds: 5,
+        },
       ],
       policy: 'HEAL',
       dataDevice: DATA_DEVICE,
@@ -245,7 +260,15 @@ async function openEndpoints(ground: Ground, environment: Environment): Promise<
 
 function observe(ground: Ground, environment: Environment, ledger: Ledger, cleanup: Cleanup): Observer {
   const observer = startObserver(
-    { admin: ground.cloud.adminConfig, environment, hosts: ground.hosts, dns: ground.dns, cluster: CLUSTER, port: PORT, ledger },
+    {
+      admin: ground.cloud.adminConfig,
+      environment,
+      hosts: ground.hosts,
+      dns: ground.dns,
+      cluster: CLUSTER,
+      port: PORT,
+      ledger,
+    },
     (what, error) => ground.troubles.push(`${what}: ${error instanceof Error ? error.message : String(error)}`),
   );
   cleanup.add('the observer', () => observer.stop());
@@ -271,6 +294,7 @@ const troublesOf = (ground: Ground): string[] => [
   ...ground.troubles,
   ...[ground.hosts, ground.balancers, ground.dns].flatMap((part) => part.failures().map((e) => e.message)),
   ...ground.cloud.gateway.failures.map((e) => e.message),
+  ...ground.gate.report().problems,
 ];
 
 function howToReach(ground: Ground, environment: Environment, endpoints: Endpoints): string {

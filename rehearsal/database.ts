@@ -5,7 +5,13 @@ import type { ObservedNode } from './observer.ts';
 import { account, type Accounting } from './report.ts';
 
 const connect = (host: string, port: number): Promise<mysql.Connection> =>
-  mysql.createConnection({ host, port, user: ACCOUNTS.app.user, password: ACCOUNTS.app.password, database: ACCOUNTS.app.database });
+  mysql.createConnection({
+    host,
+    port,
+    user: ACCOUNTS.app.user,
+    password: ACCOUNTS.app.password,
+    database: ACCOUNTS.app.database,
+  });
 
 /** `id` is not unique on purpose: a write that is stored twice must be seen. */
 export async function createTable(host: string, port: number): Promise<void> {

@@ -81,10 +81,25 @@ export async function createEnvironment(config: AdminConfig, options: Environmen
     createSecret(config, options),
   ]);
   const launchTemplateId = await createLaunchTemplate(ec2, securityGroupId, options);
-  return { vpcId, subnets, securityGroupId, launchTemplateId, hostRoleArn, writerGroupArn, readGroupArn, ...zone, secretArn };
+  return {
+    vpcId,
+    subnets,
+    securityGroupId,
+    launchTemplateId,
+    hostRoleArn,
+    writerGroupArn,
+    readGroupArn,
+    ...zone,
+    secretArn,
+  };
 }
 
-async function createSubnets(ec2: EC2Client, vpcId: string, region: string, cidrs: readonly string[]): Promise<Environment['subnets']> {
+async function createSubnets(
+  ec2: EC2Client,
+  vpcId: string,
+  region: string,
+  cidrs: readonly string[],
+): Promise<Environment['subnets']> {
   return Promise.all(
     cidrs.map(async (cidr, i) => {
       const zone = `${region}${'abc'[i % 3]}`;
@@ -96,7 +111,11 @@ async function createSubnets(ec2: EC2Client, vpcId: string, region: string, cidr
 
 async function createSecurityGroup(ec2: EC2Client, vpcId: string, options: EnvironmentOptions): Promise<string> {
   const made = await ec2.send(
-    new CreateSecurityGroupCommand({ GroupName: `${options.cluster}-database`, Description: 'database hosts', VpcId: vpcId }),
+    new CreateSecurityGroupCommand({
+      GroupName: `${options.cluster}-database`,
+      Description: 'database hosts',
+      VpcId: vpcId,
+    }),
   );
   const id = must(made.GroupId, 'a security group id');
   await ec2.send(
@@ -125,14 +144,21 @@ async function createHostRole(config: AdminConfig): Promise<string> {
     }),
   );
   await iam.send(
-    new AttachRolePolicyCommand({ RoleName: HOST_ROLE, PolicyArn: 'arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore' }),
+    new AttachRolePolicyCommand({
+      RoleName: HOST_ROLE,
+      PolicyArn: 'arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore',
+    }),
   );
   await iam.send(new CreateInstanceProfileCommand({ InstanceProfileName: HOST_ROLE }));
   await iam.send(new AddRoleToInstanceProfileCommand({ InstanceProfileName: HOST_ROLE, RoleName: HOST_ROLE }));
   return must(role.Role?.Arn, 'a role ARN');
 }
 
-async function createTargetGroups(config: AdminConfig, vpcId: string, options: EnvironmentOptions): Promise<[string, string]> {
+async function createTargetGroups(
+  config: AdminConfig,
+  vpcId: string,
+  options: EnvironmentOptions,
+): Promise<[string, string]> {
   const elb = new ElasticLoadBalancingV2Client(config);
   const create = async (name: string): Promise<string> => {
     const made = await elb.send(
@@ -176,7 +202,11 @@ async function createSecret(config: AdminConfig, options: EnvironmentOptions): P
   return must(made.ARN, 'a secret ARN');
 }
 
-async function createLaunchTemplate(ec2: EC2Client, securityGroupId: string, options: EnvironmentOptions): Promise<string> {
+async function createLaunchTemplate(
+  ec2: EC2Client,
+  securityGroupId: string,
+  options: EnvironmentOptions,
+): Promise<string> {
   const images = await ec2.send(new DescribeImagesCommand({ Owners: ['amazon'] }));
   const made = await ec2.send(
     new CreateLaunchTemplateCommand({
@@ -187,7 +217,10 @@ async function createLaunchTemplate(ec2: EC2Client, securityGroupId: string, opt
         SecurityGroupIds: [securityGroupId],
         IamInstanceProfile: { Name: HOST_ROLE },
         BlockDeviceMappings: [
-          { DeviceName: options.dataDevice, Ebs: { VolumeSize: options.dataGiB, VolumeType: 'gp3', DeleteOnTermination: false, Encrypted: true } },
+          {
+            DeviceName: options.dataDevice,
+            Ebs: { VolumeSize: options.dataGiB, VolumeType: 'gp3', DeleteOnTermination: false, Encrypted: true },
+          },
         ],
       },
     }),

@@ -23,7 +23,13 @@ export interface Evidence {
 const atMost = (promise: string, value: number | null, limit: number | null, unit: string): Verdict[] =>
   limit === null
     ? []
-    : [{ promise: `${promise}: at most ${limit}${unit}`, measured: value === null ? 'not measured' : `${value}${unit}`, held: value !== null && value <= limit }];
+    : [
+        {
+          promise: `${promise}: at most ${limit}${unit}`,
+          measured: value === null ? 'not measured' : `${value}${unit}`,
+          held: value !== null && value <= limit,
+        },
+      ];
 
 /** Every promise with what was measured. A promise that could not be measured has not held. */
 export function judge(evidence: Evidence): Verdict[] {
@@ -50,10 +56,17 @@ export function judge(evidence: Evidence): Verdict[] {
     },
     {
       promise: 'no donor is the writer while another node can serve',
-      measured: evidence.donors.length === 0 ? 'no donor was needed' : evidence.donors.map((d) => `${d.donor} (writer ${d.writer})`).join(', '),
+      measured:
+        evidence.donors.length === 0
+          ? 'no donor was needed'
+          : evidence.donors.map((d) => `${d.donor} (writer ${d.writer})`).join(', '),
       held: wrongDonors.length === 0,
     },
-    { promise: 'no call was refused by IAM', measured: String(evidence.refusedCalls), held: evidence.refusedCalls === 0 },
+    {
+      promise: 'no call was refused by IAM',
+      measured: String(evidence.refusedCalls),
+      held: evidence.refusedCalls === 0,
+    },
     {
       promise: 'the rehearsal itself worked',
       measured: evidence.machineryFailures.length === 0 ? 'yes' : evidence.machineryFailures.slice(0, 3).join('; '),

@@ -1,13 +1,15 @@
 /** `npm start`: one scenario on real databases and an emulated AWS. */
 import { Command, InvalidArgumentError } from 'commander';
-import { rehearse, type RehearsalOptions } from './rehearse.ts';
+import type { RehearsalOptions } from './options.ts';
+import { rehearse } from './rehearse.ts';
 import { scenarioNamed, scenarios } from './scenarios/index.ts';
 
 const whole =
   (low: number, high: number) =>
   (text: string): number => {
     const value = Number(text);
-    if (!Number.isInteger(value) || value < low || value > high) throw new InvalidArgumentError(`Give a whole number from ${low} to ${high}.`);
+    if (!Number.isInteger(value) || value < low || value > high)
+      throw new InvalidArgumentError(`Give a whole number from ${low} to ${high}.`);
     return value;
   };
 
@@ -50,7 +52,8 @@ if (flags.list) {
   for (const s of scenarios) console.log(`${s.name.padEnd(18)} ${s.summary}`);
   process.exit(0);
 }
-if (flags.engine !== 'galera') program.error(`--engine is ${JSON.stringify(flags.engine)}; galera is the only engine in this version`);
+if (flags.engine !== 'galera')
+  program.error(`--engine is ${JSON.stringify(flags.engine)}; galera is the only engine in this version`);
 
 const options = (): RehearsalOptions => ({
   scenario: scenarioNamed(flags.scenario),

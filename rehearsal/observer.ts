@@ -3,10 +3,7 @@
  * targets, the DNS server's answer and the ledger. What scenarios wait for, and what the report's end state says.
  */
 import { Resolver } from 'node:dns/promises';
-import {
-  DescribeTargetHealthCommand,
-  ElasticLoadBalancingV2Client,
-} from '@aws-sdk/client-elastic-load-balancing-v2';
+import { DescribeTargetHealthCommand, ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
 import type { Ledger } from '../lambdas/cloud/ports.ts';
 import { galeraProber } from '../lambdas/engines/galera/prober.ts';
 import { serves } from '../lambdas/model/galera.ts';
@@ -82,7 +79,10 @@ export function startObserver(options: ObserverOptions, onTrouble: (what: string
 
   const targets = async (arn: string): Promise<ObservedTarget[]> => {
     const answer = await elb.send(new DescribeTargetHealthCommand({ TargetGroupArn: arn }));
-    return (answer.TargetHealthDescriptions ?? []).map((d) => ({ id: d.Target?.Id ?? '', state: d.TargetHealth?.State ?? '' }));
+    return (answer.TargetHealthDescriptions ?? []).map((d) => ({
+      id: d.Target?.Id ?? '',
+      state: d.TargetHealth?.State ?? '',
+    }));
   };
 
   const node = async (host: HostView): Promise<ObservedNode> => {
@@ -90,7 +90,13 @@ export function startObserver(options: ObserverOptions, onTrouble: (what: string
       { instanceId: host.id, host: host.address, port: options.port },
       { user: ACCOUNTS.probe.user, password: ACCOUNTS.probe.password },
     );
-    return { id: host.id, address: host.address, ec2: host.state, probe, synced: probe.kind === 'answered' && serves(probe.status) };
+    return {
+      id: host.id,
+      address: host.address,
+      ec2: host.state,
+      probe,
+      synced: probe.kind === 'answered' && serves(probe.status),
+    };
   };
 
   const dnsWriter = async (): Promise<string | null> => {

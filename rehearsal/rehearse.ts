@@ -4,25 +4,15 @@ import { dirname, resolve } from 'node:path';
 import pc from 'picocolors';
 import { build, type Built } from './build.ts';
 import { Cleanup } from './cleanup.ts';
-import type { Delays } from './cloud/contract.ts';
 import { acknowledgedEverywhere } from './database.ts';
 import { emulated } from './emulated.ts';
 import { judge } from './judge.ts';
+import type { RehearsalOptions } from './options.ts';
 import { inWords } from './observer.ts';
 import { clientSection, type FinalNode, type Report, type Verdict } from './report.ts';
 import { whole } from './scenarios/healing.ts';
-import type { Scenario } from './scenarios/scenario.ts';
 import { Timeline } from './ui/timeline.ts';
 import type { Measured } from './world.ts';
-
-export interface RehearsalOptions {
-  readonly scenario: Scenario;
-  readonly reportFile: string | null;
-  readonly keep: boolean;
-  readonly delays: Delays;
-  readonly seed: number;
-  readonly dir: string | null;
-}
 
 const READY_WITHIN_SECONDS = 60;
 const WARM_UP_WRITES = 100;
@@ -74,7 +64,11 @@ async function carryOut(
   const built = await build(options, timeline, cleanup);
   const { world } = built;
   await world.until('the plane to route to the new cluster', whole(world.nodeCount), READY_WITHIN_SECONDS);
-  await world.until('the client to be warm', () => world.client.figures().writesAcknowledged >= WARM_UP_WRITES, READY_WITHIN_SECONDS);
+  await world.until(
+    'the client to be warm',
+    () => world.client.figures().writesAcknowledged >= WARM_UP_WRITES,
+    READY_WITHIN_SECONDS,
+  );
   const atStart = begin(built, timeline);
   const measured = await scenario.run(world);
   const report = await conclude(options, built, measured, atStart, timeline);
@@ -105,13 +99,23 @@ function begin(built: Built, timeline: Timeline): Start {
   return { hosts: new Set(built.hosts.list().map((h) => h.id)), calls: built.cloud.calls.mark() };
 }
 
-async function conclude(options: RehearsalOptions, built: Built, measured: Measured, start: Start, timeline: Timeline): Promise<Report> {
+async function conclude(
+  options: RehearsalOptions,
+  built: Built,
+  measured: Measured,
+  start: Start,
+  timeline: Timeline,
+): Promise<Report> {
   const { world, cloud } = built;
   await built.settle();
   const { figures, acknowledged } = await world.client.stop();
   const state = world.state();
   if (figures.outageBeganAtMs !== null) {
-    timeline.add('client', `the longest gap between two acknowledged writes began here and took ${figures.writeOutageMs} ms`, figures.outageBeganAtMs);
+    timeline.add(
+      'client',
+      `the longest gap between two acknowledged writes began here and took ${figures.writeOutageMs} ms`,
+      figures.outageBeganAtMs,
+    );
   }
   timeline.add('stage', 'comparing what was acknowledged with what every node holds');
   const synced = state.nodes.filter((n) => n.synced);
@@ -126,7 +130,10 @@ async function conclude(options: RehearsalOptions, built: Built, measured: Measu
     accounting,
     signalToRoutedMs: since(measured.routedAtMs),
     state,
-    launched: built.hosts.list().filter((h) => !start.hosts.has(h.id)).map((h) => h.id),
+    launched: built.hosts
+      .list()
+      .filter((h) => !start.hosts.has(h.id))
+      .map((h) => h.id),
     donors: built.donors(),
     refusedCalls: iam.refused.length,
     machineryFailures: built.failures(),
@@ -152,11 +159,14 @@ async function conclude(options: RehearsalOptions, built: Built, measured: Measu
       dnsWriter: state.dnsWriter,
     },
     iam,
-    emulated: emulated(options.delays),
+    emulated: emulated(options.delays, cloud.emulated),
   };
 }
 
-const finalNode = (n: ReturnType<Built['world']['state']>['nodes'][number], rows: ReadonlyMap<string, number>): FinalNode => ({
+const finalNode = (
+  n: ReturnType<Built['world']['state']>['nodes'][number],
+  rows: ReadonlyMap<string, number>,
+): FinalNode => ({
   instance: n.id,
   address: n.address,
   ec2: n.ec2,
@@ -166,7 +176,8 @@ const finalNode = (n: ReturnType<Built['world']['state']>['nodes'][number], rows
 });
 
 function print(report: Report): void {
-  const line = (v: Verdict): string => `  ${v.held ? pc.green('held  ') : pc.red('BROKEN')}  ${v.promise}: ${v.measured}`;
+  const line = (v: Verdict): string =>
+    `  ${v.held ? pc.green('held  ') : pc.red('BROKEN')}  ${v.promise}: ${v.measured}`;
   console.log(`\n${pc.bold(`${report.scenario}: ${report.passed ? pc.green('passed') : pc.red('FAILED')}`)}`);
   console.log(report.verdicts.map(line).join('\n'));
   const { client, control } = report;

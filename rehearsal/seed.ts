@@ -17,7 +17,12 @@ const SCRIPT_WITHIN_MS = 120_000;
 const BOOT_WITHIN_SECONDS = 60;
 
 /** Runs one of `nodes/galera/` on a host, as its operator would. Throws with the script's own words when it fails. */
-export async function runScript(hosts: Hosts, id: string, script: string, parameters: Readonly<Record<string, string>> = {}): Promise<string> {
+export async function runScript(
+  hosts: Hosts,
+  id: string,
+  script: string,
+  parameters: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const file = fileURLToPath(new URL(`../nodes/galera/${script}.sh`, import.meta.url));
   try {
     const { stdout } = await run('/bin/sh', [file], {
@@ -32,7 +37,12 @@ export async function runScript(hosts: Hosts, id: string, script: string, parame
 }
 
 /** Launches one host in each subnet and waits until they have booted. Answers instance ids in the subnets' order. */
-export async function launchHosts(config: AdminConfig, environment: Environment, hosts: Hosts, cluster: string): Promise<string[]> {
+export async function launchHosts(
+  config: AdminConfig,
+  environment: Environment,
+  hosts: Hosts,
+  cluster: string,
+): Promise<string[]> {
   const ec2 = new EC2Client(config);
   const tags = [{ Key: CLUSTER_TAG, Value: cluster }];
   const ids = await Promise.all(
@@ -50,7 +60,8 @@ export async function launchHosts(config: AdminConfig, environment: Environment,
         }),
       );
       const id = answer.Instances?.[0]?.InstanceId;
-      if (id === undefined) throw new Error('RunInstances answered without an instance; see the log of the emulated AWS');
+      if (id === undefined)
+        throw new Error('RunInstances answered without an instance; see the log of the emulated AWS');
       return id;
     }),
   );

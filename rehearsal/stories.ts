@@ -27,7 +27,11 @@ export function cloudStory(timeline: Timeline): (event: CloudEvent) => void {
 }
 
 /** Follows the open incident's record in the ledger: what Rejoin did, and why, in its own words. */
-export function incidentStory(timeline: Timeline, ledger: Ledger, cluster: string): { look(incident: string | null): Promise<void> } {
+export function incidentStory(
+  timeline: Timeline,
+  ledger: Ledger,
+  cluster: string,
+): { look(incident: string | null): Promise<void> } {
   const told = new Set<string>();
   let following: string | null = null;
   return {

@@ -16,7 +16,9 @@ export async function waitFor(
   while (!(await condition())) {
     if (Date.now() > deadlineMs) {
       const last = instead();
-      throw new Error(`waited ${withinSeconds} s for ${what}, in vain${last === '' ? '' : `; what is there:\n${last}`}`);
+      throw new Error(
+        `waited ${withinSeconds} s for ${what}, in vain${last === '' ? '' : `; what is there:\n${last}`}`,
+      );
     }
     await sleep(LOOK_EVERY_MS);
   }

@@ -34,9 +34,10 @@ export interface WorldParts {
   readonly signals: Signals;
   /** Name of the deployed function for operators. */
   readonly operateFunction: string;
-  /** URLs of the queue that signals reach, and of its dead-letter queue. */
+  /** URLs of the queue that signals reach, of its dead-letter queue, and of the queue of reconcile requests. */
   readonly signalsQueue: string;
   readonly signalsDeadLetters: string;
+  readonly reconcileQueue: string;
 }
 
 export class World {
@@ -48,6 +49,7 @@ export class World {
   readonly timeline: Timeline;
   readonly signalsQueue: string;
   readonly signalsDeadLetters: string;
+  readonly reconcileQueue: string;
   private readonly parts: WorldParts;
   private waitingFor = '';
 
@@ -61,6 +63,7 @@ export class World {
     this.timeline = parts.timeline;
     this.signalsQueue = parts.signalsQueue;
     this.signalsDeadLetters = parts.signalsDeadLetters;
+    this.reconcileQueue = parts.reconcileQueue;
   }
 
   state(): WorldState {
@@ -77,7 +80,9 @@ export class World {
   }
 
   members(): string[] {
-    return this.state().nodes.filter((n) => n.synced).map((n) => n.id);
+    return this.state()
+      .nodes.filter((n) => n.synced)
+      .map((n) => n.id);
   }
 
   /** The synced nodes that are not the writer; at least one. */
@@ -90,7 +95,12 @@ export class World {
 
   async until(what: string, condition: (state: WorldState) => boolean, withinSeconds: number): Promise<void> {
     this.waitingFor = what;
-    await waitFor(what, () => condition(this.state()), withinSeconds, () => this.describe());
+    await waitFor(
+      what,
+      () => condition(this.state()),
+      withinSeconds,
+      () => this.describe(),
+    );
     this.waitingFor = '';
   }
 
@@ -110,7 +120,8 @@ export class World {
   /** The state in lines, for a wait that ended in vain. */
   describe(): string {
     const { nodes, writerTargets, readTargets, dnsWriter, ledger } = this.state();
-    const targets = (list: WorldState['readTargets']): string => list.map((t) => `${t.id} ${t.state}`).join(', ') || 'none';
+    const targets = (list: WorldState['readTargets']): string =>
+      list.map((t) => `${t.id} ${t.state}`).join(', ') || 'none';
     return [
       ...nodes.map((n) => `  ${n.id} ${n.address}: EC2 ${n.ec2}, database ${inWords(n)}`),
       `  writer targets: ${targets(writerTargets)}`,

@@ -1,6 +1,6 @@
 /**
  * Bundles every function in one esbuild run: `lambdas/<name>/handler.ts` becomes `dist/lambdas/<name>/index.mjs`.
- * Why not one run a function: docs/decisions/0010-one-bundle-run.md.
+ * Why not one run a function: docs/decisions/0006-one-bundle-run.md.
  *
  *   node scripts/bundle.ts            writes dist/lambdas and prints a table of sizes
  */

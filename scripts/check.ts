@@ -84,7 +84,9 @@ for (const check of checks) {
   failed += result.failed;
   if (result.failed > 0) failures.push(check.name);
   const took = ((Date.now() - startedAtMs) / 1000).toFixed(1);
-  console.log(`${result.failed > 0 ? 'FAILED' : 'ok'}  ${check.name}: ${result.passed} passed, ${result.failed} failed, ${took} s\n`);
+  console.log(
+    `${result.failed > 0 ? 'FAILED' : 'ok'}  ${check.name}: ${result.passed} passed, ${result.failed} failed, ${took} s\n`,
+  );
 }
 if (failures.length > 0) console.log(`failed: ${failures.join(', ')}`);
 console.log(`${passed} passed, ${failed} failed`);

@@ -31,11 +31,11 @@ need() { # need PACKAGE: adds it to the list when it is not installed
   dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $1"
 }
 if command -v dpkg-query >/dev/null 2>&1; then
-  for package in mariadb-server mariadb-client mariadb-backup galera-4 haproxy socat rsync shellcheck procps; do need "$package"; done
+  for package in mariadb-server mariadb-client mariadb-backup galera-4 haproxy socat rsync openssl shellcheck procps; do need "$package"; done
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 else
-  for tool in mariadbd mariadb-backup haproxy socat shellcheck python3; do
-    command -v "$tool" >/dev/null 2>&1 || die "$tool not found, and this is not Debian or Ubuntu: install MariaDB 10.11 with Galera, mariadb-backup, HAProxy 2.6, socat and shellcheck by hand"
+  for tool in mariadbd mariadb-backup haproxy socat openssl shellcheck python3; do
+    command -v "$tool" >/dev/null 2>&1 || die "$tool not found, and this is not Debian or Ubuntu: install MariaDB 10.11 with Galera, mariadb-backup, HAProxy 2.6, socat, openssl and shellcheck by hand"
   done
 fi
 if [ -n "$missing" ]; then

@@ -13,7 +13,7 @@ import type {
   OpenIncident,
   Suspicion,
 } from '../model/ledger.ts';
-import type { ClusterSpec, SpecResult } from '../model/spec.ts';
+import type { ClusterSpec, DatabaseTls, SpecResult } from '../model/spec.ts';
 import type { ExecutionState, Instance, InstanceState, Probe, Target } from '../model/view.ts';
 import type { RecoveryInput } from '../model/recovery.ts';
 

@@ -17,14 +17,14 @@ export const REPLACES_TAG = 'rejoin:replaces';
 export const Policy = { OBSERVE: 'OBSERVE', ROUTE: 'ROUTE', HEAL: 'HEAL' } as const;
 export type Policy = (typeof Policy)[keyof typeof Policy];
 
-const port = z.number().check(
-  z.int(),
-  z.gte(1, 'a TCP port is from 1 to 65535'),
-  z.lte(65_535, 'a TCP port is from 1 to 65535'),
-);
+const port = z
+  .number()
+  .check(z.int(), z.gte(1, 'a TCP port is from 1 to 65535'), z.lte(65_535, 'a TCP port is from 1 to 65535'));
 
 const seconds = (low: number, high: number): z.ZodMiniNumber =>
-  z.number().check(z.gte(low, `give from ${low} to ${high} seconds`), z.lte(high, `give from ${low} to ${high} seconds`));
+  z
+    .number()
+    .check(z.gte(low, `give from ${low} to ${high} seconds`), z.lte(high, `give from ${low} to ${high} seconds`));
 
 /**
  * How probes speak to the database. `off`: in clear, as when left out. `required`: TLS, with a certificate that Node's
@@ -35,27 +35,36 @@ export const databaseTlsSchema = z.union(
   [
     z.enum(['off', 'required']),
     z.strictObject({
-      ca: z.string().check(z.regex(/^-----BEGIN CERTIFICATE-----\s[^]+\s-----END CERTIFICATE-----\s*$/)),
+      ca: z
+        .string()
+        .check(
+          z.regex(
+            /^-{5}BEGIN CERTIFICATE-{5}\s[^]+\s-{5}END CERTIFICATE-{5}\s*$/,
+            'give the text of a CA certificate in PEM, with its lines BEGIN CERTIFICATE and END CERTIFICATE',
+          ),
+        ),
     }),
   ],
-  'give "off", "required", or { "ca": … } with the text of a CA certificate in PEM, -----BEGIN CERTIFICATE-----…',
+  'give "off", "required", or { "ca": … } with the text of a CA certificate in PEM',
 );
 export type DatabaseTls = z.infer<typeof databaseTlsSchema>;
 
 export const galeraEngineSchema = z.strictObject({
   kind: z.literal('galera'),
   port,
-  tls: z.optional(databaseTlsSchema),
+  tls: z.exactOptional(databaseTlsSchema),
 });
 
 export const targetGroupEndpointSchema = z.strictObject({
   kind: z.literal('targetGroup'),
-  arn: z.string().check(
-    z.regex(
-      /^arn:[a-z-]+:elasticloadbalancing:[a-z0-9-]+:\d{12}:targetgroup\/[^/]+\/[0-9a-zA-Z]+$/,
-      'give the ARN of a target group, arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID',
+  arn: z
+    .string()
+    .check(
+      z.regex(
+        /^arn:[a-z-]+:elasticloadbalancing:[a-z0-9-]+:\d{12}:targetgroup\/[^/]+\/[0-9a-zA-Z]+$/,
+        'give the ARN of a target group, arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID',
+      ),
     ),
-  ),
   /** `writer`: one node at a time. `healthy`: every node that may serve. */
   route: z.enum(['writer', 'healthy']),
   /** How long connections on a drained node may go on before they are ended (planned changes only). */
@@ -75,9 +84,14 @@ export const endpointSchema = z.discriminatedUnion('kind', [targetGroupEndpointS
 
 export const clusterSpecSchema = z.strictObject({
   version: z.literal(1),
-  name: z.string().check(
-    z.regex(/^[a-z][a-z0-9-]{0,28}[a-z0-9]$/, 'use 2 to 30 lower-case letters, digits and hyphens, starting with a letter'),
-  ),
+  name: z
+    .string()
+    .check(
+      z.regex(
+        /^[a-z][a-z0-9-]{0,28}[a-z0-9]$/,
+        'use 2 to 30 lower-case letters, digits and hyphens, starting with a letter',
+      ),
+    ),
   engine: z.discriminatedUnion('kind', [galeraEngineSchema]),
   nodes: z.number().check(
     z.int(),
@@ -94,13 +108,17 @@ export const clusterSpecSchema = z.strictObject({
     .array(
       z.strictObject({
         id: z.string().check(z.regex(/^subnet-[0-9a-f]{8,17}$/, 'give a subnet id, subnet-0123456789abcdef0')),
-        zone: z.string().check(z.regex(/^[a-z]{2}(-[a-z]+)+-\d[a-z]$/, 'give an availability zone, such as eu-west-1a')),
+        zone: z
+          .string()
+          .check(z.regex(/^[a-z]{2}(-[a-z]+)+-\d[a-z]$/, 'give an availability zone, such as eu-west-1a')),
       }),
     )
     .check(z.minLength(1, 'give at least one subnet')),
-  credentialsSecretArn: z.string().check(
-    z.regex(/^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+$/, 'give the ARN of a Secrets Manager secret'),
-  ),
+  credentialsSecretArn: z
+    .string()
+    .check(
+      z.regex(/^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+$/, 'give the ARN of a Secrets Manager secret'),
+    ),
   endpoints: z.array(endpointSchema).check(z.minLength(1, 'give at least one endpoint')),
   policy: z.enum(['OBSERVE', 'ROUTE', 'HEAL']),
   /** The block device that holds the database's files; re-attached to the replacement when it survives. */
@@ -127,8 +145,7 @@ export interface SpecProblem {
 }
 
 export type SpecResult =
-  | { readonly ok: true; readonly spec: ClusterSpec }
-  | { readonly ok: false; readonly problems: readonly SpecProblem[] };
+  { readonly ok: true; readonly spec: ClusterSpec } | { readonly ok: false; readonly problems: readonly SpecProblem[] };
 
 const at = (value: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined | null)?.[key], value);
@@ -173,7 +190,11 @@ function acrossProperties(spec: ClusterSpec): SpecProblem[] {
   spec.endpoints.forEach((endpoint, i) => {
     const key = endpoint.kind === 'targetGroup' ? endpoint.arn : `${endpoint.zoneId} ${endpoint.name}`;
     if (seen.has(key)) {
-      problems.push({ path: `endpoints[${i}]`, received: JSON.stringify(key), mend: 'name each target group and record once' });
+      problems.push({
+        path: `endpoints[${i}]`,
+        received: JSON.stringify(key),
+        mend: 'name each target group and record once',
+      });
     }
     seen.add(key);
   });

@@ -11,6 +11,12 @@ const MAX_RECEIVES = 5;
 const DEAD_LETTER_RETENTION = Duration.days(14);
 /** AWS asks for six times the function's timeout, so that a batch held back by throttling is not delivered twice. */
 const VISIBILITY_FACTOR = 6;
+/**
+ * Of the FIFO queue less: while a message is invisible its whole group waits, and the group is a cluster. A function that
+ * is killed in the middle of a night must not shut its cluster off for two minutes; a reconcile that runs twice is harmless
+ * (level-triggered, guarded by the epoch).
+ */
+const FIFO_VISIBILITY_FACTOR = 1.5;
 
 export interface WorkQueueProps {
   readonly foundation: Foundation;
@@ -30,7 +36,7 @@ export class WorkQueue extends Construct {
     this.queue = new Queue(this, 'Queue', {
       queueName: `${foundation.prefix}-${name}${fifo ? '.fifo' : ''}`,
       ...(fifo && { fifo: true, contentBasedDeduplication: false }),
-      visibilityTimeout: Duration.seconds(props.functionTimeout.toSeconds() * VISIBILITY_FACTOR),
+      visibilityTimeout: Duration.seconds(props.functionTimeout.toSeconds() * (fifo ? FIFO_VISIBILITY_FACTOR : VISIBILITY_FACTOR)),
       retentionPeriod: Duration.days(4),
       encryption: QueueEncryption.KMS,
       encryptionMasterKey: foundation.key,

@@ -12,7 +12,7 @@ import type { WorkQueue } from './queues.ts';
 
 /**
  * Short, because a function that is killed keeps its cluster's message group shut until the visibility timeout, which is
- * six times as long. A reconcile takes two seconds of probing at most and some calls to AWS.
+ * half as long again. A reconcile takes two seconds of probing at most and some calls to AWS.
  */
 export const RECONCILE_TIMEOUT = Duration.seconds(20);
 

@@ -41,6 +41,7 @@ const examples = (id: string): readonly string[] => [
   'aws',
   '1',
   '/dev/sdf',
+  `-----BEGIN CERTIFICATE-----\n${id}\n-----END CERTIFICATE-----`,
 ];
 
 const EXAMPLE_NUMBERS = [3, 30, 3600] as const;

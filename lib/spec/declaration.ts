@@ -8,6 +8,7 @@ import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Policy, type DatabaseTls } from '../../lambdas/model/spec.ts';
 
 export { Policy };
+export type { DatabaseTls };
 
 export interface GaleraDeclaration {
   readonly kind: 'galera';

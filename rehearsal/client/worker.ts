@@ -164,7 +164,15 @@ async function stop(): Promise<void> {
 
 process.on('message', (message: ToClient) => {
   if (message.kind === 'stop') void stop();
-  else Object.assign(figures, { writeErrors: 0, connectErrors: 0, readErrors: 0, writeOutageMs: 0, outageBeganAtMs: null, errors: [] });
+  else
+    Object.assign(figures, {
+      writeErrors: 0,
+      connectErrors: 0,
+      readErrors: 0,
+      writeOutageMs: 0,
+      outageBeganAtMs: null,
+      errors: [],
+    });
 });
 process.on('disconnect', () => process.exit(0));
 setInterval(() => tell({ kind: 'figures', figures: snapshot() }), 200).unref();

@@ -6,7 +6,7 @@ import type { CloudEvent, FunctionSpec } from './contract.ts';
 import type { ArmedKill, Kills } from './kills.ts';
 import { AsyncEvents } from './lambda-async.ts';
 import { startContainer } from './lambda-container.ts';
-import type { Container, Credentials, FunctionError } from './lambda-container.ts';
+import type { Container, Credentials } from './lambda-container.ts';
 import { openFunctionLog } from './lambda-log.ts';
 import type { FunctionLog } from './lambda-log.ts';
 import type { InvocationResult, InvocationSource } from './lambda-results.ts';

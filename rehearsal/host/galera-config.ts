@@ -28,7 +28,8 @@ export function sstPort(address: string): number {
  * The whole defaults file of one host.
  * `wsrep_gtid_mode` with one domain and one server id gives equal GTIDs on every node
  * (https://mariadb.com/kb/en/using-mariadb-gtids-with-mariadb-galera-cluster/). Group communication keeps its default
- * timeouts, so that outages are as long as in production.
+ * timeouts (`evs.suspect_timeout`, `evs.inactive_timeout`, `evs.install_timeout`), so that failures take as long to be
+ * noticed as in production; the two periods shorten the stall when a node joins, see docs/decisions/0007.
  */
 export function galeraConfig(facts: GaleraFacts): string {
   return `[client]
@@ -62,7 +63,7 @@ server_id=1
 gtid_domain_id=1
 wsrep_on=ON
 wsrep_provider=/usr/lib/galera/libgalera_smm.so
-wsrep_provider_options="gmcast.listen_addr=tcp://${facts.address}:${GROUP_PORT};ist.recv_addr=${facts.address}:${IST_PORT};gcache.size=32M"
+wsrep_provider_options="gmcast.listen_addr=tcp://${facts.address}:${GROUP_PORT};ist.recv_addr=${facts.address}:${IST_PORT};gcache.size=32M;evs.keepalive_period=PT0.1S;evs.join_retrans_period=PT0.1S"
 wsrep_gtid_mode=ON
 wsrep_gtid_domain_id=0
 wsrep_slave_threads=2

@@ -5,29 +5,33 @@ const HEAL_WITHIN_SECONDS = 240;
 const ROUTE_WITHIN_SECONDS = 60;
 
 /** Traffic no longer goes to any of `lost`, and writes have a target. */
-export const routedAway = (lost: readonly string[]) => (state: WorldState): boolean =>
-  state.writerTargets.some((t) => t.state === 'healthy' && !lost.includes(t.id)) &&
-  [...state.writerTargets, ...state.readTargets].every((t) => !lost.includes(t.id) || t.state === 'draining');
+export const routedAway =
+  (lost: readonly string[]) =>
+  (state: WorldState): boolean =>
+    state.writerTargets.some((t) => t.state === 'healthy' && !lost.includes(t.id)) &&
+    [...state.writerTargets, ...state.readTargets].every((t) => !lost.includes(t.id) || t.state === 'draining');
 
 /** Every node synced and in service, one writer, the right DNS answer, nothing under way. */
-export const whole = (nodes: number) => (state: WorldState): boolean => {
-  const synced = state.nodes.filter((n) => n.synced);
-  const inService = state.readTargets.filter((t) => t.state === 'healthy');
-  const writers = state.writerTargets.filter((t) => t.state === 'healthy');
-  const writer = state.nodes.find((n) => n.id === writers[0]?.id);
-  return (
-    synced.length === nodes &&
-    inService.length === nodes &&
-    inService.every((t) => synced.some((n) => n.id === t.id)) &&
-    writers.length === 1 &&
-    state.writerTargets.length === 1 &&
-    writer?.synced === true &&
-    state.dnsWriter === writer.address &&
-    state.ledger.writer === writer.id &&
-    state.ledger.claim === null &&
-    state.ledger.incident === null
-  );
-};
+export const whole =
+  (nodes: number) =>
+  (state: WorldState): boolean => {
+    const synced = state.nodes.filter((n) => n.synced);
+    const inService = state.readTargets.filter((t) => t.state === 'healthy');
+    const writers = state.writerTargets.filter((t) => t.state === 'healthy');
+    const writer = state.nodes.find((n) => n.id === writers[0]?.id);
+    return (
+      synced.length === nodes &&
+      inService.length === nodes &&
+      inService.every((t) => synced.some((n) => n.id === t.id)) &&
+      writers.length === 1 &&
+      state.writerTargets.length === 1 &&
+      writer?.synced === true &&
+      state.dnsWriter === writer.address &&
+      state.ledger.writer === writer.id &&
+      state.ledger.claim === null &&
+      state.ledger.incident === null
+    );
+  };
 
 /**
  * Injects the fault and follows the healing to its end. `lost` are the nodes that the fault takes.
@@ -39,7 +43,11 @@ export async function heal(world: World, lost: readonly string[], fault: () => P
   await world.until('traffic to leave the lost node', routedAway(lost), ROUTE_WITHIN_SECONDS);
   const routedAtMs = Date.now();
   world.timeline.add('check', `traffic has left ${lost.join(', ')}`);
-  await world.until(`${world.nodeCount} nodes synced, routed to and nothing under way`, whole(world.nodeCount), HEAL_WITHIN_SECONDS);
+  await world.until(
+    `${world.nodeCount} nodes synced, routed to and nothing under way`,
+    whole(world.nodeCount),
+    HEAL_WITHIN_SECONDS,
+  );
   const rejoinedAtMs = Date.now();
   world.timeline.add('check', `${world.nodeCount} nodes are synced and in service, DNS is right, no work is left`);
   return { faultAtMs, signalAtMs: world.firstSignalAfter(faultAtMs, lost), routedAtMs, rejoinedAtMs };

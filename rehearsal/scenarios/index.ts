@@ -3,6 +3,7 @@ import { hangWriter } from './hang-writer.ts';
 import { lostEvents } from './lost-events.ts';
 import { maintenance } from './maintenance.ts';
 import { planeOff } from './plane-off.ts';
+import { quietNight } from './quiet-night.ts';
 import { roughNight } from './rough-night.ts';
 import type { Scenario } from './scenario.ts';
 import { terminateNode } from './terminate-node.ts';
@@ -22,13 +23,16 @@ export const scenarios: readonly Scenario[] = [
   maintenance,
   planeOff,
   roughNight,
+  quietNight,
 ];
 
 /** The scenario of that name. Throws naming what there is. */
 export function scenarioNamed(name: string): Scenario {
   const found = scenarios.find((s) => s.name === name);
   if (found === undefined) {
-    throw new Error(`no scenario is called ${JSON.stringify(name)}; there are: ${scenarios.map((s) => s.name).join(', ')}`);
+    throw new Error(
+      `no scenario is called ${JSON.stringify(name)}; there are: ${scenarios.map((s) => s.name).join(', ')}`,
+    );
   }
   return found;
 }

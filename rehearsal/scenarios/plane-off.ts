@@ -21,8 +21,12 @@ export const planeOff: Scenario = {
     );
     await sleep(WITHOUT_PLANE_MS);
     const served = world.client.figures();
-    world.timeline.add('check', `serving went on without the plane: ${served.writesAcknowledged} writes acknowledged, ${served.writeErrors} failed`);
-    if (whole(world.nodeCount)(world.state())) throw new Error('the cluster healed with every Lambda disabled: the scenario shows nothing');
+    world.timeline.add(
+      'check',
+      `serving went on without the plane: ${served.writesAcknowledged} writes acknowledged, ${served.writeErrors} failed`,
+    );
+    if (whole(world.nodeCount)(world.state()))
+      throw new Error('the cluster healed with every Lambda disabled: the scenario shows nothing');
     return heal(world, [node], async () => {
       world.timeline.add('fault', 'the control plane is enabled again');
       world.cloud.lambdas.enableAll();

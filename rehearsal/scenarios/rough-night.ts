@@ -5,7 +5,19 @@ import { heal } from './healing.ts';
 import type { Scenario } from './scenario.ts';
 
 /** Every step of the replacement is killed once: half of them before their first AWS call has happened, half after. */
-const STEPS = ['Claim', 'Fence', 'Launch', 'AwaitRunning', 'Attach', 'Seed', 'Join', 'AwaitCaughtUp', 'Route', 'Retire', 'Report'];
+const STEPS = [
+  'Claim',
+  'Fence',
+  'Launch',
+  'AwaitRunning',
+  'Attach',
+  'Seed',
+  'Join',
+  'AwaitCaughtUp',
+  'Route',
+  'Retire',
+  'Report',
+];
 const THROTTLED = [
   { service: 'ec2', operation: '*', code: 'RequestLimitExceeded', status: 503 },
   { service: 'elasticloadbalancing', operation: '*', code: 'Throttling', status: 400 },
@@ -15,7 +27,13 @@ const THROTTLED = [
 ];
 const SHARE = 0.15;
 const MALFORMED = 'this is not JSON {';
-const UNKNOWN = JSON.stringify({ version: '0', id: 'unknown-1', source: 'aws.tax', 'detail-type': 'Moon Phase', detail: {} });
+const UNKNOWN = JSON.stringify({
+  version: '0',
+  id: 'unknown-1',
+  source: 'aws.tax',
+  'detail-type': 'Moon Phase',
+  detail: {},
+});
 const DEAD_LETTER_WITHIN_SECONDS = 120;
 
 /**
@@ -24,25 +42,42 @@ const DEAD_LETTER_WITHIN_SECONDS = 120;
  */
 export const roughNight: Scenario = {
   name: 'rough-night',
-  summary: 'the writer terminates while events come twice, messages are unreadable, AWS throttles and fails, and every workflow step is killed once',
+  summary:
+    'the writer terminates while events come twice, messages are unreadable, AWS throttles and fails, and every workflow step is killed once',
   limits: { writeOutageMs: null, writeErrors: null, signalToRoutedMs: null, launches: 1 },
   run: async (world) => {
     const writer = world.writer();
     const { cloud, timeline } = world;
-    timeline.add('fault', `events come twice; ${SHARE * 100} % of the plane's calls to EC2, ELB, Route 53, DynamoDB and SSM fail; each workflow step is killed once`);
+    timeline.add(
+      'fault',
+      `events come twice; ${SHARE * 100} % of the plane's calls to EC2, ELB, Route 53, DynamoDB and SSM fail; each workflow step is killed once`,
+    );
     cloud.events.setMode('double');
     for (const { service, operation, code, status } of THROTTLED) {
       cloud.faults.add({ service, operation, error: { code, status }, probability: SHARE });
     }
     STEPS.forEach((step, i) =>
-      cloud.kills.add({ functionName: 'replace', payload: { step }, atCall: 1, moment: i % 2 === 0 ? 'after' : 'before', times: 1 }),
+      cloud.kills.add({
+        functionName: 'replace',
+        payload: { step },
+        atCall: 1,
+        moment: i % 2 === 0 ? 'after' : 'before',
+        times: 1,
+      }),
     );
     await cloud.events.injectMessage(world.signalsQueue, MALFORMED);
     await cloud.events.injectMessage(world.signalsQueue, UNKNOWN);
     const measured = await heal(world, [writer], () => world.terminate(writer));
     cloud.faults.clear();
-    await waitFor('the unreadable message to lie in the dead-letter queue', async () => (await lying(world)) === 1, DEAD_LETTER_WITHIN_SECONDS);
-    timeline.add('check', 'the unreadable message lies in the dead-letter queue, the unknown one was dropped and counted');
+    await waitFor(
+      'the unreadable message to lie in the dead-letter queue',
+      async () => (await lying(world)) === 1,
+      DEAD_LETTER_WITHIN_SECONDS,
+    );
+    timeline.add(
+      'check',
+      'the unreadable message lies in the dead-letter queue, the unknown one was dropped and counted',
+    );
     return measured;
   },
 };
@@ -52,7 +87,10 @@ async function lying(world: World): Promise<number> {
   const sqs = new SQSClient(world.cloud.adminConfig);
   try {
     const answer = await sqs.send(
-      new GetQueueAttributesCommand({ QueueUrl: world.signalsDeadLetters, AttributeNames: ['ApproximateNumberOfMessages'] }),
+      new GetQueueAttributesCommand({
+        QueueUrl: world.signalsDeadLetters,
+        AttributeNames: ['ApproximateNumberOfMessages'],
+      }),
     );
     return Number(answer.Attributes?.['ApproximateNumberOfMessages'] ?? 0);
   } finally {

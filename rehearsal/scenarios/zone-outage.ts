@@ -15,7 +15,16 @@ export const zoneOutage: Scenario = {
     await world.until('the databases to be down', (s) => s.nodes.every((n) => !n.synced), 30);
     await world.until('writes to be possible again', (s) => s.nodes.some((n) => n.synced), BOOTSTRAP_WITHIN_SECONDS);
     world.timeline.add('check', 'a primary component exists again');
-    await world.until(`${world.nodeCount} nodes synced, routed to and nothing under way`, whole(world.nodeCount), BOOTSTRAP_WITHIN_SECONDS);
-    return { faultAtMs, signalAtMs: world.firstSignalAfter(faultAtMs, all), routedAtMs: null, rejoinedAtMs: Date.now() };
+    await world.until(
+      `${world.nodeCount} nodes synced, routed to and nothing under way`,
+      whole(world.nodeCount),
+      BOOTSTRAP_WITHIN_SECONDS,
+    );
+    return {
+      faultAtMs,
+      signalAtMs: world.firstSignalAfter(faultAtMs, all),
+      routedAtMs: null,
+      rejoinedAtMs: Date.now(),
+    };
   },
 };

@@ -33,7 +33,10 @@ export class Timeline {
   private lastLineAtMs = Date.now();
   private timer: NodeJS.Timeout | null = null;
 
-  constructor(live: boolean = process.stdout.isTTY === true, write: (line: string) => void = (line) => console.log(line)) {
+  constructor(
+    live: boolean = process.stdout.isTTY === true,
+    write: (line: string) => void = (line) => console.log(line),
+  ) {
     this.live = live;
     this.write = write;
   }

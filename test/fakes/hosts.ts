@@ -94,10 +94,7 @@ export class FakeProber implements Prober {
     this.#aws = aws;
   }
 
-  probe(
-    target: { readonly instanceId: string; readonly host: string; readonly port: number },
-    credentials: DbCredentials,
-  ): Promise<Probe> {
+  probe(target: Parameters<Prober['probe']>[0], credentials: DbCredentials): Promise<Probe> {
     return this.#aws.call('Prober.probe', [target, credentials], () => {
       const atMs = this.#aws.clock.nowMs();
       const found = this.#aws.probes.get(target.instanceId);

@@ -79,7 +79,7 @@ describe('functions', () => {
 });
 
 describe('queues', () => {
-  it('have a dead-letter queue after five receives, and visibility of six function timeouts', () => {
+  it('have a dead-letter queue after five receives, and visibility of six function timeouts, the FIFO one of one and a half', () => {
     template.hasResourceProperties('AWS::SQS::Queue', {
       QueueName: 'rejoin-signals',
       VisibilityTimeout: 180,
@@ -89,7 +89,7 @@ describe('queues', () => {
       QueueName: 'rejoin-reconcile.fifo',
       FifoQueue: true,
       ContentBasedDeduplication: false,
-      VisibilityTimeout: 120,
+      VisibilityTimeout: 30,
       RedrivePolicy: { maxReceiveCount: 5 },
     });
     template.hasResourceProperties('AWS::SQS::Queue', { QueueName: 'rejoin-reconcile-dlq.fifo', FifoQueue: true });

@@ -29,7 +29,9 @@ const MAX_GREETING_BYTES = 1 << 20;
 const NATIVE_PASSWORD = 'mysql_native_password';
 
 const unsupported = (plugin: string): Refused =>
-  new Refused(`asks for authentication by ${plugin}; expected an account IDENTIFIED VIA ${NATIVE_PASSWORD} (docs/hosts.md)`);
+  new Refused(
+    `asks for authentication by ${plugin}; expected an account IDENTIFIED VIA ${NATIVE_PASSWORD} (docs/hosts.md)`,
+  );
 
 /** mysql2 would send the password itself, enciphered for whoever holds the key that the other side shows. */
 const refuse = (plugin: string) => (): never => {
@@ -73,20 +75,36 @@ function meaning(error: ProtocolFailure, stream: Partial<TLSSocket>): Error {
   if (plugin !== undefined) return unsupported(plugin);
   if (error.code === 'MYSQL_CLEAR_PASSWORD_NOT_ENABLED') return unsupported('mysql_clear_password');
   if (error.code === 'HANDSHAKE_NO_SSL_SUPPORT') {
-    return new Refused('offers no TLS, which the specification requires: set ssl_cert and ssl_key in MariaDB (docs/hosts.md)');
+    return new Refused(
+      'offers no TLS, which the specification requires: set ssl_cert and ssl_key in MariaDB (docs/hosts.md)',
+    );
   }
   // Node's types promise an Error; it is the code of the failed verification, or null.
   const untrusted = stream.authorizationError as unknown as string | null | undefined;
   if (untrusted) {
     return new Refused(
-      `shows a certificate that is not trusted: ${error.message} (${untrusted}); expected one signed by the CA in the specification's engine.tls (docs/hosts.md)`,
+      `shows a certificate that is not trusted: ${error.message} (${untrusted}); expected one that the specification's engine.tls vouches for (docs/hosts.md)`,
     );
   }
-  if (error.library !== undefined) return new Refused(`fails at TLS: ${error.message}; expected TLS 1.2 or later and a CA in PEM`);
-  if (error.code === 'PROTOCOL_CONNECTION_LOST' || error.code === 'HANDSHAKE_SSL_ERROR' || error.syscall !== undefined) {
+  if (error.library !== undefined)
+    return new Refused(`fails at TLS: ${error.message}; expected TLS 1.2 or later and a CA in PEM`);
+  if (
+    error.code === 'PROTOCOL_CONNECTION_LOST' ||
+    error.code === 'HANDSHAKE_SSL_ERROR' ||
+    error.syscall !== undefined
+  ) {
     return new ConnectionEnded(error.message, { cause: error });
   }
   return new Refused(`does not speak as MariaDB does: ${error.message}`);
+}
+
+/** First two columns of the rows of all results; null when these are no rows of text. */
+function rowsOf(results: unknown): readonly StatusRow[] | null {
+  if (!Array.isArray(results)) return null;
+  const rows: readonly unknown[] = results.flat();
+  const isStatus = (row: unknown): row is StatusRow =>
+    Array.isArray(row) && typeof row[0] === 'string' && (row[1] === null || typeof row[1] === 'string');
+  return rows.every(isStatus) ? rows : null;
 }
 
 export class Connection {
@@ -115,16 +133,17 @@ export class Connection {
   async login(target: Target, credentials: DbCredentials): Promise<void> {
     await this.#greeting();
     const protocol = createConnection(optionsFor(this.#socket, target, credentials));
-    protocol.on('error', (error) => this.#fail(error));
+    protocol.on('error', (error: Error) => this.#fail(error));
     this.#protocol = protocol;
   }
 
   /** First two columns of the rows of all results; at least two statements. Throws as `login` does. */
   query(sql: string): Promise<readonly StatusRow[]> {
     return this.#unlessEnded((resolve) => {
-      this.#protocol?.query<never[]>(sql, (error, results: readonly (readonly StatusRow[])[]) => {
-        if (error === null) resolve(results.flat());
-        else this.#fail(error);
+      this.#protocol?.query(sql, (error, results: unknown) => {
+        const rows = error === null ? rowsOf(results) : null;
+        if (rows !== null) resolve(rows);
+        else this.#fail(error ?? new Error('it answers without rows'));
       });
     });
   }
@@ -156,7 +175,9 @@ export class Connection {
         if (sane && (head[4] === PROTOCOL_VERSION || head[4] === ERROR_MARK)) resolve();
         else {
           const received = head.toString('hex');
-          reject(new Refused(`does not speak as MariaDB does: it begins with ${received}; expected protocol 10's greeting`));
+          reject(
+            new Refused(`does not speak as MariaDB does: it begins with ${received}; expected protocol 10's greeting`),
+          );
         }
       };
       socket.on('readable', look);

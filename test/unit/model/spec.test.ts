@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { describeProblems, parseSpec, type ClusterSpec } from '../../../lambdas/model/spec.ts';
 
-const group = (name: string): string => `arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/${name}/0123456789abcdef`;
+const group = (name: string): string =>
+  `arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/${name}/0123456789abcdef`;
 
 const good: ClusterSpec = {
   version: 1,
@@ -33,11 +34,31 @@ describe('cluster specification', () => {
     ['a port out of range', { ...good, engine: { kind: 'galera', port: 70_000 } }, 'engine.port', '70000'],
     ['an engine nobody knows', { ...good, engine: { kind: 'oracle', port: 1 } }, 'engine.kind', '"oracle"'],
     ['no endpoint', { ...good, endpoints: [] }, 'endpoints', '[]'],
-    ['a time to live of an hour', { ...good, endpoints: [{ ...good.endpoints[2], ttlSeconds: 3600 }] }, 'endpoints[0].ttlSeconds', '3600'],
-    ['a target group by name', { ...good, endpoints: [{ ...good.endpoints[0], arn: 'orders' }] }, 'endpoints[0].arn', '"orders"'],
+    [
+      'a time to live of an hour',
+      { ...good, endpoints: [{ ...good.endpoints[2], ttlSeconds: 3600 }] },
+      'endpoints[0].ttlSeconds',
+      '3600',
+    ],
+    [
+      'a target group by name',
+      { ...good, endpoints: [{ ...good.endpoints[0], arn: 'orders' }] },
+      'endpoints[0].arn',
+      '"orders"',
+    ],
     ['a policy in lower case', { ...good, policy: 'heal' }, 'policy', '"heal"'],
-    ['two writer groups', { ...good, endpoints: [good.endpoints[0], { ...good.endpoints[1], route: 'writer' }] }, 'endpoints', '2 target groups'],
-    ['the same group twice', { ...good, endpoints: [good.endpoints[1], good.endpoints[1]] }, 'endpoints[1]', 'targetgroup/read'],
+    [
+      'two writer groups',
+      { ...good, endpoints: [good.endpoints[0], { ...good.endpoints[1], route: 'writer' }] },
+      'endpoints',
+      '2 target groups',
+    ],
+    [
+      'the same group twice',
+      { ...good, endpoints: [good.endpoints[1], good.endpoints[1]] },
+      'endpoints[1]',
+      'targetgroup/read',
+    ],
     ['no specification at all', null, '', 'null'],
   ])('refuses %s, naming property and value', (_title, value, path, received) => {
     const result = parseSpec(value);

@@ -5,7 +5,13 @@ import type { WorldState } from '../../../rehearsal/observer.ts';
 
 const ids = ['i-a', 'i-b', 'i-c'];
 const state: WorldState = {
-  nodes: ids.map((id, i) => ({ id, address: `127.1.0.${i}`, ec2: 'running', probe: { kind: 'skipped', atMs: 0, detail: '' }, synced: true })),
+  nodes: ids.map((id, i) => ({
+    id,
+    address: `127.1.0.${i}`,
+    ec2: 'running',
+    probe: { kind: 'skipped', atMs: 0, detail: '' },
+    synced: true,
+  })),
   writerTargets: [{ id: 'i-a', state: 'healthy' }],
   readTargets: ids.map((id) => ({ id, state: 'healthy' })),
   dnsWriter: '127.1.0.0',
@@ -35,7 +41,10 @@ const good: Evidence = {
   machineryFailures: [],
 };
 
-const failed = (change: Partial<Evidence>): string[] => judge({ ...good, ...change }).filter((v) => !v.held).map((v) => v.promise);
+const failed = (change: Partial<Evidence>): string[] =>
+  judge({ ...good, ...change })
+    .filter((v) => !v.held)
+    .map((v) => v.promise);
 
 describe('the verdict', () => {
   it('holds at the limits', () => expect(failed({})).toEqual([]));
@@ -48,8 +57,16 @@ describe('the verdict', () => {
     ['a failed write', { figures: { ...good.figures, writeErrors: 1 } }, /failed writes/],
     ['routing that was slow', { signalToRoutedMs: 3001 }, /traffic leaves/],
     ['routing that was not measured', { signalToRoutedMs: null }, /traffic leaves/],
-    ['a node that is not synced', { state: { ...state, nodes: state.nodes.map((n, i) => ({ ...n, synced: i > 0 })) } }, /nodes synced/],
-    ['two writers', { state: { ...state, writerTargets: [...state.writerTargets, { id: 'i-b', state: 'healthy' }] } }, /nodes synced/],
+    [
+      'a node that is not synced',
+      { state: { ...state, nodes: state.nodes.map((n, i) => ({ ...n, synced: i > 0 })) } },
+      /nodes synced/,
+    ],
+    [
+      'two writers',
+      { state: { ...state, writerTargets: [...state.writerTargets, { id: 'i-b', state: 'healthy' }] } },
+      /nodes synced/,
+    ],
     ['a DNS answer of yesterday', { state: { ...state, dnsWriter: '127.1.0.1' } }, /nodes synced/],
     ['an instance launched twice', { launched: ['i-d', 'i-e'] }, /launched/],
     ['the writer as donor', { donors: [{ donor: 'i-a', writer: 'i-a', synced: ids }] }, /donor/],
