@@ -3,7 +3,7 @@ import type { Delays } from './cloud/contract.ts';
 /** What is not AWS in a rehearsal: part of every report, so that nobody takes a rehearsal for more than it is. */
 export const emulated = (delays: Delays, services: readonly string[]): readonly string[] => [
   ...services,
-  `EC2: a host is a folder and processes on a loopback address; boot takes ${delays.bootMs} ms, a forced stop ${delays.forceStopMs} ms, a clean shutdown at most ${delays.shutdownMs} ms`,
+  `EC2: a host is a folder and processes on a loopback address; boot takes ${delays.bootMs} ms, a forced stop ${delays.forceStopMs} ms, a clean shutdown at most ${delays.shutdownMs} ms and then ${delays.powerOffMs ?? 0} ms until EC2 says terminated`,
   'EBS: a volume is a folder; attaching takes no time; snapshots are not there',
   'Network Load Balancer: HAProxy with TCP checks, round robin; a change of targets acts at once, on AWS it takes seconds to tens of seconds',
   'Route 53: a DNS server on loopback that follows the zone at once',

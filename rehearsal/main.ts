@@ -22,6 +22,7 @@ interface Flags {
   eventDelay: number;
   boot: number;
   shutdown: number;
+  powerOff: number;
   forceStop: number;
   seed: number;
   dir?: string;
@@ -41,6 +42,7 @@ const program = new Command('npm start --')
   .option('--event-delay <ms>', 'from a change of an instance to its event in the queue', whole(0, HOUR_MS), 500)
   .option('--boot <ms>', 'from RunInstances to a running host', whole(0, HOUR_MS), 8000)
   .option('--shutdown <ms>', 'the longest a clean shutdown of a host may take', whole(0, HOUR_MS), 10_000)
+  .option('--power-off <ms>', 'from the end of a clean shutdown to EC2 saying terminated', whole(0, HOUR_MS), 5000)
   .option('--force-stop <ms>', 'from a forced StopInstances to stopped', whole(0, HOUR_MS), 5000)
   .option('--seed <n>', 'for what is random: injected faults', whole(0, 2 ** 31), 1)
   .option('--dir <path>', 'work folder; a new one under the temporary folder unless given')
@@ -59,7 +61,13 @@ const options = (): RehearsalOptions => ({
   scenario: scenarioNamed(flags.scenario),
   reportFile: flags.report ?? null,
   keep: flags.keep,
-  delays: { eventMs: flags.eventDelay, bootMs: flags.boot, shutdownMs: flags.shutdown, forceStopMs: flags.forceStop },
+  delays: {
+    eventMs: flags.eventDelay,
+    bootMs: flags.boot,
+    shutdownMs: flags.shutdown,
+    powerOffMs: flags.powerOff,
+    forceStopMs: flags.forceStop,
+  },
   seed: flags.seed,
   dir: flags.dir ?? null,
 });

@@ -70,6 +70,8 @@ export interface Delays {
   readonly bootMs: number;
   /** From TerminateInstances or StopInstances (clean) to the power going off, at most. */
   readonly shutdownMs: number;
+  /** From the end of that shutdown to EC2 saying terminated or stopped; none when left out. Seen on AWS: 10 s and more. */
+  readonly powerOffMs?: number;
   /** From StopInstances with Force to `stopped`. */
   readonly forceStopMs: number;
 }

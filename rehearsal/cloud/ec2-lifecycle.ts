@@ -52,6 +52,7 @@ const machinesOf = (ctx: HostsContext, params: QueryParams): Machine[] => {
 
 async function finishTermination(ctx: HostsContext, machine: Machine, mine: number, wasUp: boolean): Promise<void> {
   if (wasUp) await shutDown(machine, ctx.delays.shutdownMs);
+  if (!(await ctx.wait(ctx.delays.powerOffMs ?? 0))) return;
   await cutPower(ctx, [machine]);
   if (machine.generation !== mine) return;
   const described = await ctx.ec2.send(new DescribeInstancesCommand({ InstanceIds: [machine.id] }));
@@ -82,6 +83,7 @@ async function finishStop(ctx: HostsContext, machine: Machine, mine: number, for
     if (!(await ctx.wait(ctx.delays.forceStopMs))) return;
   } else {
     await shutDown(machine, ctx.delays.shutdownMs);
+    if (!(await ctx.wait(ctx.delays.powerOffMs ?? 0))) return;
   }
   if (machine.generation !== mine) return;
   await cutPower(ctx, [machine]);

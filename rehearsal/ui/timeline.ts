@@ -23,6 +23,8 @@ const painted: Readonly<Record<Voice, (text: string) => string>> = {
 /** Without a terminal, long silences are broken by a line each so often. */
 const HEARTBEAT_MS = 15_000;
 const REDRAW_MS = 200;
+/** Evidence can be long; two lines of an ordinary terminal are read, more are not. */
+const LINE_CHARACTERS = 200;
 
 export class Timeline {
   readonly entries: TimelineEntry[] = [];
@@ -56,7 +58,7 @@ export class Timeline {
     const atMs = atEpochMs - this.originMs;
     this.entries.push({ atMs, what });
     if (this.live) logUpdate.clear();
-    this.write(`${pc.dim(seconds(atMs))}  ${painted[voice](what)}`);
+    this.write(`${pc.dim(seconds(atMs))}  ${painted[voice](shortened(what))}`);
     this.lastLineAtMs = Date.now();
   }
 
@@ -82,6 +84,10 @@ export class Timeline {
     }
   }
 }
+
+/** A line for the terminal; the report keeps the whole sentence. */
+const shortened = (text: string): string =>
+  text.length <= LINE_CHARACTERS ? text : `${text.slice(0, LINE_CHARACTERS - 1)}…`;
 
 /** Right-aligned seconds, such as `  +12.3 s`. */
 function seconds(ms: number): string {
