@@ -139,7 +139,10 @@ async function breakGround(options: RehearsalOptions, timeline: Timeline, cleanu
   const dir = options.dir === null ? mkdtempSync(join(tmpdir(), `rejoin-${addresses.octet}-`)) : resolve(options.dir);
   mkdirSync(dir, { recursive: true });
   await chmod(dir, 0o755); // the databases run as a user of their own
-  if (options.dir === null) cleanup.add('the work folder', () => rmSync(dir, { recursive: true, force: true }));
+  cleanup.add('the work folder', () => {
+    if (cleanup.keepFiles || options.dir !== null) timeline.add('note', `logs and data are in ${dir}`);
+    else rmSync(dir, { recursive: true, force: true });
+  });
   const gate = iamGate();
   cleanup.add('IAM', () => gate.close());
   const cloud = await startCloud({

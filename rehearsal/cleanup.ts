@@ -1,5 +1,7 @@
 /** Ends what was started, last first, whatever happens: also on Ctrl-C, and also when one of the endings fails. */
 export class Cleanup {
+  /** The run went wrong: logs and data are wanted. Set before `run`; read by whoever removes files. */
+  keepFiles = false;
   private readonly endings: { readonly what: string; readonly end: () => unknown }[] = [];
   private running: Promise<readonly string[]> | null = null;
 

@@ -73,8 +73,9 @@ const options = (): RehearsalOptions => ({
 });
 
 try {
-  const passed = await rehearse(options());
-  process.exit(passed ? 0 : 1);
+  const ending = await rehearse(options());
+  // 130 is what a shell says of a command that Ctrl-C ended.
+  process.exit({ passed: 0, failed: 1, interrupted: 130 }[ending]);
 } catch (error) {
   console.error(`\nthe rehearsal did not come to its end: ${error instanceof Error ? error.message : String(error)}`);
   process.exit(2);

@@ -17,19 +17,27 @@ import type { Measured } from './world.ts';
 const READY_WITHIN_SECONDS = 60;
 const WARM_UP_WRITES = 100;
 
-/** Answers whether every promise held. Throws when the rehearsal could not be carried through; all is ended then. */
-export async function rehearse(options: RehearsalOptions): Promise<boolean> {
+/** How a rehearsal ended: every promise held, one was broken, or a person had enough before the verdict. */
+export type Ending = 'passed' | 'failed' | 'interrupted';
+
+/** Throws when the rehearsal could not be carried through. All that was started is ended in any case. */
+export async function rehearse(options: RehearsalOptions): Promise<Ending> {
   const timeline = new Timeline();
   const cleanup = new Cleanup();
   const interrupted = untilSignal(timeline);
-  const work = carryOut(options, timeline, cleanup, interrupted);
+  let verdict: Ending = 'interrupted';
+  const work = carryOut(options, timeline, cleanup, async (passed) => {
+    verdict = passed ? 'passed' : 'failed';
+    if (options.keep) await interrupted;
+  });
   try {
-    const ended = await Promise.race([work, interrupted]);
-    if (ended === 'interrupted') {
-      work.catch(() => undefined); // it fails because its world is being taken away
-      return false;
-    }
-    return ended;
+    await Promise.race([work, interrupted]);
+    work.catch(() => undefined); // after an interruption it fails because its world is taken away
+    cleanup.keepFiles = verdict === 'failed';
+    return verdict;
+  } catch (error) {
+    cleanup.keepFiles = true;
+    throw error;
   } finally {
     timeline.quiet();
     timeline.add('stage', 'cleaning up');
@@ -57,8 +65,8 @@ async function carryOut(
   options: RehearsalOptions,
   timeline: Timeline,
   cleanup: Cleanup,
-  interrupted: Promise<'interrupted'>,
-): Promise<boolean> {
+  concluded: (passed: boolean) => Promise<void>,
+): Promise<void> {
   const { scenario } = options;
   timeline.add('stage', `scenario ${scenario.name}: ${scenario.summary}`);
   const built = await build(options, timeline, cleanup);
@@ -80,11 +88,8 @@ async function carryOut(
     await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
     console.log(`report: ${file}`);
   }
-  if (options.keep) {
-    console.log(built.howToReach());
-    await interrupted;
-  }
-  return report.passed;
+  if (options.keep) console.log(built.howToReach());
+  await concluded(report.passed);
 }
 
 interface Start {
