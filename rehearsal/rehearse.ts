@@ -25,7 +25,7 @@ export async function rehearse(options: RehearsalOptions): Promise<Ending> {
   const timeline = new Timeline();
   const cleanup = new Cleanup();
   const interrupted = untilSignal(timeline);
-  let verdict: Ending = 'interrupted';
+  let verdict = 'interrupted' as Ending;
   const work = carryOut(options, timeline, cleanup, async (passed) => {
     verdict = passed ? 'passed' : 'failed';
     if (options.keep) await interrupted;
