@@ -17,9 +17,11 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.js', '**/*.mjs'],
+    files: ['**/*.js', '**/*.mjs', '**/*.cjs'],
     extends: [tseslint.configs.disableTypeChecked],
-    languageOptions: { globals: { process: 'readonly', console: 'readonly' } },
+    languageOptions: {
+      globals: { process: 'readonly', console: 'readonly', setTimeout: 'readonly', module: 'writable' },
+    },
   },
   { files: ['rehearsal/**', 'bench/**', 'scripts/**', 'bin/**'], rules: { 'no-console': 'off' } },
   { files: ['**/*.ts'], rules: { 'no-undef': 'off' } },

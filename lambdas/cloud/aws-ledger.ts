@@ -161,13 +161,14 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
     async noteFailure(failure) {
       await update({
         key: failureKey(failure),
-        set: 'SET #cluster = :c, #node = :n, #atMs = :at, #expiresAt = :gone',
+        set: 'SET #cluster = :c, #node = :n, #atMs = :at, #knownSinceMs = :known, #expiresAt = :gone',
         // A late report does not make the failure older than it is known to be.
         condition: 'attribute_not_exists(#atMs) OR #atMs < :at',
         values: {
           ':c': failure.cluster,
           ':n': failure.node,
           ':at': failure.atMs,
+          ':known': failure.knownSinceMs ?? failure.atMs,
           ':gone': Math.floor(failure.atMs / 1000) + FAILURE_KEPT_SECONDS,
         },
       });

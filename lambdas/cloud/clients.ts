@@ -32,6 +32,16 @@ export const CLIENT_SETTINGS = {
   },
 } as const;
 
+/**
+ * Of services that are not on the recovery path (safety rule 9: Route 53) or that must not hold routing up (Step Functions):
+ * given up after some 4 s, so that a reconcile survives them. With the settings above one call could outlast its function.
+ */
+export const BRIEF_SETTINGS = {
+  ...CLIENT_SETTINGS,
+  maxAttempts: 2,
+  requestHandler: { ...CLIENT_SETTINGS.requestHandler, requestTimeout: 2_000 },
+} as const;
+
 const once = <T>(make: () => T): Lazy<T> => {
   let made: T | undefined;
   return () => (made ??= make());
@@ -40,9 +50,9 @@ const once = <T>(make: () => T): Lazy<T> => {
 export const dynamodb = /* @__PURE__ */ once(() => new DynamoDBClient(CLIENT_SETTINGS));
 export const ec2 = /* @__PURE__ */ once(() => new EC2Client(CLIENT_SETTINGS));
 export const elb = /* @__PURE__ */ once(() => new ElasticLoadBalancingV2Client(CLIENT_SETTINGS));
-export const route53 = /* @__PURE__ */ once(() => new Route53Client(CLIENT_SETTINGS));
+export const route53 = /* @__PURE__ */ once(() => new Route53Client(BRIEF_SETTINGS));
 export const secretsManager = /* @__PURE__ */ once(() => new SecretsManagerClient(CLIENT_SETTINGS));
-export const sfn = /* @__PURE__ */ once(() => new SFNClient(CLIENT_SETTINGS));
+export const sfn = /* @__PURE__ */ once(() => new SFNClient(BRIEF_SETTINGS));
 export const sns = /* @__PURE__ */ once(() => new SNSClient(CLIENT_SETTINGS));
 export const sqs = /* @__PURE__ */ once(() => new SQSClient(CLIENT_SETTINGS));
 export const ssm = /* @__PURE__ */ once(() => new SSMClient(CLIENT_SETTINGS));

@@ -58,9 +58,12 @@ const state = z.object({
   escalation: orNull(z.object({ node: orNull(text), incident: text, attempts: number, atMs: number, reason: text })),
   incident: orNull(incidentSchema),
 });
-const brake = z.object({ engaged: z._default(z.boolean(), false), reason: orNull(text), sinceMs: orNull(number) });
+const brake = z.object({
+  engaged: z._default(z.boolean(), false),
+  ...{ reason: orNull(text), sinceMs: orNull(number), releasedAtMs: orNull(number) },
+});
 const entry = z.object({ atMs: number, who: text, what: text, why: text });
-const failure = z.object({ cluster: text, node: text, atMs: number });
+const failure = z.object({ cluster: text, node: text, atMs: number, knownSinceMs: z.optional(number) });
 
 /** @throws Error naming the item and what is wrong in it: a ledger that cannot be read is never taken for an empty one. */
 function read<T>(what: string, schema: z.ZodMiniType<T>, value: unknown): T {
@@ -87,7 +90,7 @@ export function toLedger(cluster: string, item: Item | undefined): ClusterLedger
 export function toBrake(item: Item | undefined): FleetBrake {
   if (item === undefined) return RELEASED_BRAKE;
   const found = read('fleet brake', brake, fromItem(item));
-  return found.engaged ? found : RELEASED_BRAKE;
+  return found.engaged ? found : { ...RELEASED_BRAKE, releasedAtMs: found.releasedAtMs };
 }
 
 /** In the order of their time, then of their key. */
@@ -98,7 +101,10 @@ export function toEntries(incident: string, item: Item | undefined): readonly In
     .map(({ line }) => line);
 }
 
-export const toFailure = (item: Item): FleetFailure => read('failure', failure, fromItem(item));
+export function toFailure(item: Item): FleetFailure {
+  const { knownSinceMs, ...rest } = read('failure', failure, fromItem(item));
+  return knownSinceMs === undefined ? rest : { ...rest, knownSinceMs };
+}
 
 export const toOpenIncident = (cluster: string, item: Item | undefined): OpenIncident =>
   read(`open incident of ${cluster}`, incidentSchema, fromItem(item ?? {})['incident']);

@@ -25,7 +25,13 @@ export type Change =
       readonly ttlSeconds: number;
       readonly reason: string;
     }
-  | { readonly kind: 'OpenIncident'; readonly incident: string; readonly node: string | null; readonly diagnosis: string; readonly reason: string }
+  | {
+      readonly kind: 'OpenIncident';
+      readonly incident: string;
+      readonly node: string | null;
+      readonly diagnosis: string;
+      readonly reason: string;
+    }
   | { readonly kind: 'CloseIncident'; readonly incident: string; readonly reason: string }
   | {
       readonly kind: 'ReleaseClaim';
@@ -35,7 +41,12 @@ export type Change =
       readonly reason: string;
     }
   /** Starts (or with null stops) the clock of a node in trouble. */
-  | { readonly kind: 'NoteSuspicion'; readonly node: string; readonly suspicion: Suspicion | null; readonly reason: string }
+  | {
+      readonly kind: 'NoteSuspicion';
+      readonly node: string;
+      readonly suspicion: Suspicion | null;
+      readonly reason: string;
+    }
   /** A planned drain is over: the group's delay goes back to 0, so that a lost node's connections are cut at once. */
   | { readonly kind: 'SettleDrain'; readonly groupArn: string; readonly reason: string }
   | {

@@ -83,6 +83,8 @@ export interface FleetBrake {
   readonly engaged: boolean;
   readonly reason: string | null;
   readonly sinceMs: number | null;
+  /** When a person last released it; absent or null when nobody ever had to. */
+  readonly releasedAtMs?: number | null;
 }
 
 export const RELEASED_BRAKE: FleetBrake = { engaged: false, reason: null, sinceMs: null };
@@ -100,5 +102,8 @@ export interface IncidentEntry {
 export interface FleetFailure {
   readonly cluster: string;
   readonly node: string;
+  /** When it was last about to be acted upon: what the brake's window is counted on. */
   readonly atMs: number;
+  /** Since when the trouble is known. A person who releases the brake later has judged it. */
+  readonly knownSinceMs?: number;
 }

@@ -73,10 +73,13 @@ export interface DnsView {
   readonly recordTtlSeconds: number | null;
   /** The owner named by the TXT record beside it; null when there is none. */
   readonly owner: string | null;
+  /** Set when the record could not be read: then nothing is known of it, and nothing is written to it. */
+  readonly unread?: { readonly why: string; /** AWS was away, and may be back. */ readonly passing: boolean };
 }
 
 /** State of the execution that holds the claim, according to Step Functions. */
-export type ExecutionState = 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'TIMED_OUT' | 'ABORTED' | 'PENDING_REDRIVE' | 'NOT_FOUND';
+export type ExecutionState =
+  'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'TIMED_OUT' | 'ABORTED' | 'PENDING_REDRIVE' | 'NOT_FOUND';
 
 export interface ClusterView {
   readonly spec: ClusterSpec;

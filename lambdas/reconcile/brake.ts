@@ -14,10 +14,17 @@ export const BRAKE_MIN_CLUSTERS = 2;
 
 /**
  * The reason to engage the brake, or null. `failures` may reach further back than the window; a node counts once.
- * `fleetNodes` is the sum of the specified nodes of all clusters.
+ * `fleetNodes` is the sum of the specified nodes of all clusters. Trouble that was known when a person released the brake
+ * (`releasedAtMs`) does not engage it again: without this, the nodes that the release was for would freeze themselves anew.
  */
-export function brakeReason(failures: readonly FleetFailure[], fleetNodes: number, nowMs: number): string | null {
-  const recent = failures.filter((f) => nowMs - f.atMs <= BRAKE_WINDOW_MS);
+export function brakeReason(
+  failures: readonly FleetFailure[],
+  fleetNodes: number,
+  nowMs: number,
+  releasedAtMs: number | null = null,
+): string | null {
+  const isNews = (f: FleetFailure): boolean => releasedAtMs === null || (f.knownSinceMs ?? f.atMs) > releasedAtMs;
+  const recent = failures.filter((f) => nowMs - f.atMs <= BRAKE_WINDOW_MS && isNews(f));
   const nodes = new Set(recent.map((f) => `${f.cluster}/${f.node}`));
   const clusters = new Set(recent.map((f) => f.cluster));
   const threshold = Math.max(BRAKE_MIN_NODES, Math.ceil(fleetNodes * BRAKE_SHARE));

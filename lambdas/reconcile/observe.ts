@@ -4,6 +4,7 @@
  * (ledger and brake). The secret is cached; the execution is asked for only when the ledger holds a claim. Health of the
  * database comes from our own probes, never from a cache.
  */
+import { CloudUnavailable } from '../cloud/ports.ts';
 import type { DbCredentials } from '../cloud/ports.ts';
 import type { ClusterLedger } from '../model/ledger.ts';
 import type { ClusterSpec, DnsEndpoint, TargetGroupEndpoint } from '../model/spec.ts';
@@ -28,7 +29,7 @@ export async function observe(cluster: string, ports: ReconcilePorts): Promise<C
   const [nodes, targetGroups, dns, memory] = await Promise.all([
     observeNodes(spec, ports),
     Promise.all(spec.endpoints.filter((e) => e.kind === 'targetGroup').map((e) => observeGroup(e, ports))),
-    Promise.all(spec.endpoints.filter((e) => e.kind === 'dns').map((e) => observeRecord(e, ports))),
+    Promise.all(spec.endpoints.filter((e) => e.kind === 'dns').map((e) => observeRecord(e, cluster, ports))),
     observeLedger(cluster, ports),
   ]);
   return {
@@ -46,8 +47,24 @@ async function observeLedger(
   ports: ReconcilePorts,
 ): Promise<Pick<ClusterView, 'ledger' | 'brake' | 'claimExecution'>> {
   const { cluster: ledger, brake } = await ports.ledger.read(cluster);
-  const claimExecution = ledger.claim === null ? null : await ports.workflows.state(ledger.claim.execution);
+  const claimExecution = ledger.claim === null ? null : await observeExecution(ledger.claim.execution, cluster, ports);
   return { ledger, brake, claimExecution };
+}
+
+/** Null when Step Functions does not say: the claim then counts as alive, and routing goes on. */
+async function observeExecution(
+  execution: string,
+  cluster: string,
+  ports: ReconcilePorts,
+): Promise<ClusterView['claimExecution']> {
+  try {
+    return await ports.workflows.state(execution);
+  } catch (error) {
+    if (!(error instanceof CloudUnavailable)) throw error;
+    ports.log.error('the execution that holds the claim cannot be asked for', { cluster, execution, error });
+    ports.metrics.count('ExecutionUnreadable', 1, { cluster });
+    return null;
+  }
 }
 
 async function observeGroup(e: TargetGroupEndpoint, ports: ReconcilePorts): Promise<TargetGroupView> {
@@ -55,9 +72,18 @@ async function observeGroup(e: TargetGroupEndpoint, ports: ReconcilePorts): Prom
   return { arn: e.arn, route: e.route, drainSeconds: e.drainSeconds, targets };
 }
 
-async function observeRecord(e: DnsEndpoint, ports: ReconcilePorts): Promise<DnsView> {
-  const { values, ttlSeconds, owner } = await ports.dns.read(e.zoneId, e.name);
-  return { zoneId: e.zoneId, name: e.name, ttlSeconds: e.ttlSeconds, values, recordTtlSeconds: ttlSeconds, owner };
+/** Safety rule 9: Route 53 may be away or throttle us, and everything else goes on. */
+async function observeRecord(e: DnsEndpoint, cluster: string, ports: ReconcilePorts): Promise<DnsView> {
+  const { zoneId, name, ttlSeconds } = e;
+  try {
+    const found = await ports.dns.read(zoneId, name);
+    return { zoneId, name, ttlSeconds, values: found.values, recordTtlSeconds: found.ttlSeconds, owner: found.owner };
+  } catch (error) {
+    ports.log.error('a record cannot be read and is left as it is', { cluster, name, error });
+    ports.metrics.count('RecordUnreadable', 1, { cluster });
+    const unread = { why: String(error), passing: error instanceof CloudUnavailable };
+    return { zoneId, name, ttlSeconds, values: [], recordTtlSeconds: null, owner: null, unread };
+  }
 }
 
 /** All nodes are probed at once. A refused login may only mean that the secret was rotated: it is read fresh, once. */

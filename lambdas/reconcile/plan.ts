@@ -57,6 +57,7 @@ function closeIncident(s: Situation, routing: Routing, recovery: Recovery): Chan
   const fit = capacity(s).filter((n) => isServing(s, n) || inMaintenance(s, n.instance.id));
   if (fit.length < s.view.spec.nodes || capacity(s).length > fit.length) return [];
   if (s.has('ROUTING_DRIFT') || routing.writer.kind !== 'keep') return [];
+  if (s.view.dns.some((d) => d.unread !== undefined)) return [];
   const reason = `${fit.length} of ${s.view.spec.nodes} nodes serve and the endpoints are right`;
   return [{ kind: 'CloseIncident', incident: incident.id, reason }];
 }

@@ -36,6 +36,16 @@ export async function reconcile(cluster: string, given: ReconcilePorts): Promise
   return outcome;
 }
 
+/**
+ * A record that will not become readable by itself (its zone was deleted, the role is too narrow) has to reach the DLQ and
+ * its alarm; but only when all is quiet, for a failed message holds up its cluster.
+ */
+function tellOfLostRecord(view: ClusterView, planned: Plan): void {
+  const lost = view.dns.find((d) => d.unread !== undefined && !d.unread.passing);
+  if (lost === undefined || view.ledger.incident !== null || planned.changes.length > 0) return;
+  throw new Error(`the record ${lost.name} in zone ${lost.zoneId} cannot be read: ${lost.unread?.why ?? ''}`);
+}
+
 type Cost = () => { readonly tookMs: number; readonly calls: Readonly<Record<string, number>> };
 
 async function attempt(cluster: string, ports: ReconcilePorts, cost: Cost): Promise<Outcome> {
@@ -51,6 +61,7 @@ async function attempt(cluster: string, ports: ReconcilePorts, cost: Cost): Prom
     await tellPeople(view, planned, [...planned.refusals, ...applied.refusals], ports);
     const outcome = outcomeOf(planned, applied);
     report(view, diagnoses, planned, applied, outcome, ports, cost);
+    tellOfLostRecord(view, planned);
     return outcome;
   } catch (error) {
     if (!(error instanceof CloudUnavailable)) throw error;

@@ -62,7 +62,7 @@ export function route(s: Situation): Routing {
       ...[...groups, ...records].flatMap((g) => g.refusals),
       ...foreign,
     ],
-    waits: [...groups, ...settled].flatMap((g) => g.waits),
+    waits: [...groups, ...settled, ...records].flatMap((g) => g.waits),
   };
 }
 
@@ -207,10 +207,13 @@ function drains(s: Situation, g: TargetGroupView): EndpointPlan {
 
 /** A record is ours when our TXT record stands beside it, and free when nothing is there at all. */
 export const isForeignRecord = (s: Situation, dns: DnsView): boolean =>
-  dns.owner !== ownerOf(s.view) && (dns.owner !== null || dns.values.length > 0);
+  dns.unread === undefined && dns.owner !== ownerOf(s.view) && (dns.owner !== null || dns.values.length > 0);
 
 function record(s: Situation, dns: DnsView, writer: string | null): EndpointPlan {
   const plan: EndpointPlan = { changes: [], refusals: [], waits: [] };
+  if (dns.unread !== undefined) {
+    return { ...plan, waits: [{ seconds: 10, reason: `${dns.name} could not be read: ${dns.unread.why}` }] };
+  }
   if (isForeignRecord(s, dns)) {
     const owner = dns.owner === null ? 'nobody (no TXT record beside it)' : JSON.stringify(dns.owner);
     const reason = `${dns.name} (${dns.values.join(', ')}) is owned by ${owner}, not by ${JSON.stringify(ownerOf(s.view))}: left alone`;

@@ -12,6 +12,9 @@ type Start = Extract<Change, { readonly kind: 'StartRecovery' }>;
 /** Names tried when executions of the planned one have ended already. */
 const MAX_NAMES = 5;
 
+/** Stands for a node that no instance explains. */
+const MISSING = 'missing';
+
 const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'];
 
 /**
@@ -54,11 +57,14 @@ async function giveUp(change: Start, attempts: number, view: ClusterView, ports:
 async function brake(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
   const cluster = view.spec.name;
   const atMs = ports.clock.nowMs();
-  const failed = change.node === null && change.mode === 'bootstrap' ? lostIds(view) : [change.node ?? 'missing'];
-  await Promise.all(failed.map((node) => ports.ledger.noteFailure({ cluster, node, atMs })));
+  const failed = change.node === null && change.mode === 'bootstrap' ? lostIds(view) : [change.node ?? MISSING];
+  const known = await Promise.all(failed.map((node) => knownSince(view, node, atMs, ports)));
+  await Promise.all(
+    failed.map((node, i) => ports.ledger.noteFailure({ cluster, node, atMs, knownSinceMs: known[i] ?? atMs })),
+  );
   const [failures, specs] = await Promise.all([ports.ledger.failuresSince(atMs - BRAKE_WINDOW_MS), ports.specs.list()]);
   const fleetNodes = specs.reduce((sum, s) => sum + (s.result.ok ? s.result.spec.nodes : 0), 0);
-  const reason = brakeReason(failures, fleetNodes, atMs);
+  const reason = brakeReason(failures, fleetNodes, atMs, view.brake.releasedAtMs);
   if (reason === null) return null;
   await ports.ledger.engageBrake(reason, atMs);
   return {
@@ -66,6 +72,20 @@ async function brake(change: Start, view: ClusterView, ports: ReconcilePorts): P
     ...(change.node === null ? {} : { node: change.node }),
     reason: `${change.mode} of ${change.node ?? cluster} not started, and the fleet brake engaged: ${reason}`,
   };
+}
+
+/**
+ * The node's own clock; else the incident's, when it is about this node or about a place that nobody is known to have left;
+ * else when it was first noted in this incident. A second node that EC2 ended is news at its first start, and not after.
+ */
+async function knownSince(view: ClusterView, node: string, nowMs: number, ports: ReconcilePorts): Promise<number> {
+  const { suspicions, incident } = view.ledger;
+  const clock = suspicions[node]?.sinceMs;
+  if (clock !== undefined || incident === null) return clock ?? nowMs;
+  if (incident.node === node || node === MISSING) return incident.openedAtMs;
+  const noted = await ports.ledger.failuresSince(incident.openedAtMs);
+  const before = noted.find((f) => f.cluster === view.spec.name && f.node === node);
+  return before?.knownSinceMs ?? before?.atMs ?? nowMs;
 }
 
 const lostIds = (view: ClusterView): readonly string[] =>

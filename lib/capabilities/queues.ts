@@ -36,7 +36,9 @@ export class WorkQueue extends Construct {
     this.queue = new Queue(this, 'Queue', {
       queueName: `${foundation.prefix}-${name}${fifo ? '.fifo' : ''}`,
       ...(fifo && { fifo: true, contentBasedDeduplication: false }),
-      visibilityTimeout: Duration.seconds(props.functionTimeout.toSeconds() * (fifo ? FIFO_VISIBILITY_FACTOR : VISIBILITY_FACTOR)),
+      visibilityTimeout: Duration.seconds(
+        props.functionTimeout.toSeconds() * (fifo ? FIFO_VISIBILITY_FACTOR : VISIBILITY_FACTOR),
+      ),
       retentionPeriod: Duration.days(4),
       encryption: QueueEncryption.KMS,
       encryptionMasterKey: foundation.key,

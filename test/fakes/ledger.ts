@@ -119,7 +119,8 @@ export class FakeLedger implements Ledger {
     return this.#aws.call('Ledger.noteFailure', [failure], () => {
       const id = `${failure.cluster}#${failure.node}`;
       const before = this.#aws.failures.get(id);
-      if (before === undefined || before.atMs < failure.atMs) this.#aws.failures.set(id, failure);
+      if (before !== undefined && before.atMs >= failure.atMs) return;
+      this.#aws.failures.set(id, { ...failure, knownSinceMs: failure.knownSinceMs ?? failure.atMs });
     });
   }
 
@@ -134,13 +135,13 @@ export class FakeLedger implements Ledger {
 
   engageBrake(reason: string, atMs: number): Promise<void> {
     return this.#aws.call('Ledger.engageBrake', [reason, atMs], () => {
-      if (!this.#aws.brake.engaged) this.#aws.brake = { engaged: true, reason, sinceMs: atMs };
+      if (!this.#aws.brake.engaged) this.#aws.brake = { ...this.#aws.brake, engaged: true, reason, sinceMs: atMs };
     });
   }
 
   releaseBrake(by: string, atMs: number): Promise<void> {
     return this.#aws.call('Ledger.releaseBrake', [by, atMs], () => {
-      this.#aws.brake = RELEASED_BRAKE;
+      this.#aws.brake = { ...RELEASED_BRAKE, releasedAtMs: atMs };
       this.#aws.brakeReleasedBy = by;
     });
   }

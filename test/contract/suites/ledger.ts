@@ -193,14 +193,14 @@ export function ledgerContract(world: () => World): void {
       const c = aCluster();
       const mine = async (sinceMs: number) => (await ledger().failuresSince(sinceMs)).filter((f) => f.cluster === c);
       await ledger().noteFailure({ cluster: c, node: 'i-1', atMs: T0 });
-      await ledger().noteFailure({ cluster: c, node: 'i-1', atMs: T0 + 10 });
+      await ledger().noteFailure({ cluster: c, node: 'i-1', atMs: T0 + 10, knownSinceMs: T0 - 7 });
       await ledger().noteFailure({ cluster: c, node: 'i-1', atMs: T0 + 5 });
       await ledger().noteFailure({ cluster: c, node: 'i-2', atMs: T0 + 1 });
       expect(await mine(T0)).toEqual([
-        { cluster: c, node: 'i-1', atMs: T0 + 10 },
-        { cluster: c, node: 'i-2', atMs: T0 + 1 },
+        { cluster: c, node: 'i-1', atMs: T0 + 10, knownSinceMs: T0 - 7 },
+        { cluster: c, node: 'i-2', atMs: T0 + 1, knownSinceMs: T0 + 1 },
       ]);
-      expect(await mine(T0 + 10)).toEqual([{ cluster: c, node: 'i-1', atMs: T0 + 10 }]);
+      expect(await mine(T0 + 10)).toMatchObject([{ cluster: c, node: 'i-1', atMs: T0 + 10 }]);
       expect(await mine(T0 + 11)).toEqual([]);
     });
 
@@ -208,11 +208,17 @@ export function ledgerContract(world: () => World): void {
       const c = aCluster();
       await ledger().engageBrake('first', T0);
       await ledger().engageBrake('second', T0 + 1);
-      expect((await ledger().read(c)).brake).toEqual({ engaged: true, reason: 'first', sinceMs: T0 });
+      expect((await ledger().read(c)).brake).toMatchObject({ engaged: true, reason: 'first', sinceMs: T0 });
       await ledger().releaseBrake('ada', T0 + 2);
-      expect((await ledger().read(c)).brake).toEqual({ engaged: false, reason: null, sinceMs: null });
+      expect((await ledger().read(c)).brake).toEqual({
+        ...{ engaged: false, reason: null, sinceMs: null },
+        releasedAtMs: T0 + 2,
+      });
       await ledger().engageBrake('third', T0 + 3);
-      expect((await ledger().read(c)).brake).toEqual({ engaged: true, reason: 'third', sinceMs: T0 + 3 });
+      expect((await ledger().read(c)).brake).toEqual({
+        ...{ engaged: true, reason: 'third', sinceMs: T0 + 3 },
+        releasedAtMs: T0 + 2,
+      });
       await ledger().releaseBrake('ada', T0 + 4);
     });
   });
