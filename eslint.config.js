@@ -23,6 +23,6 @@ export default tseslint.config(
       globals: { process: 'readonly', console: 'readonly', setTimeout: 'readonly', module: 'writable' },
     },
   },
-  { files: ['rehearsal/**', 'bench/**', 'scripts/**', 'bin/**'], rules: { 'no-console': 'off' } },
+  { files: ['rehearsal/**', 'simulator/main.ts', 'bench/**', 'scripts/**', 'bin/**'], rules: { 'no-console': 'off' } },
   { files: ['**/*.ts'], rules: { 'no-undef': 'off' } },
 );

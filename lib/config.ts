@@ -70,6 +70,8 @@ export const configSchema = z.strictObject({
   databaseSecurityGroupId: z.optional(id('sg')),
   databasePorts: z.optional(z.array(z.number())),
   notifyTopicArn: z.optional(arn('sns', 'a topic')),
+  /** Of that topic, when it is encrypted with a key of your own. */
+  notifyTopicKeyArn: z.optional(arn('kms', 'a key')),
   instanceRoleArns: z.optional(z.array(roleArn)),
   volumeKeyArns: z.optional(z.array(arn('kms', 'a key'))),
   vpcEndpoints: z.optional(z.boolean()),

@@ -137,7 +137,7 @@ export class ControlPlane extends Construct {
       probeInterval: props.probeInterval ?? Duration.seconds(1),
       sweep: props.sweep ?? Duration.minutes(3),
     });
-    this.operate = new Operate(this, 'Operate', { foundation, ledger: this.ledger, signals, reconcile });
+    this.operate = new Operate(this, 'Operate', { foundation, ledger: this.ledger, reconcile });
 
     const { replace, bootstrap } = this.workflows;
     this.grants = new ClusterAccessGrants(this, {

@@ -69,7 +69,11 @@ export const sendTo = (...queues: readonly IQueue[]): PolicyStatement =>
     queues.map((q) => q.queueArn),
   );
 
-export const publishTo = (topic: ITopic): PolicyStatement => allow(['sns:Publish'], [topic.topicArn]);
+/** Publishing to a topic that is encrypted with a key of its own needs that key too: SNS uses it in the publisher's name. */
+export const publishTo = (scope: IConstruct, topic: ITopic): readonly PolicyStatement[] => [
+  allow(['sns:Publish'], [topic.topicArn]),
+  ...(topic.masterKey ? [useKey(scope, topic.masterKey, ['sns'])] : []),
+];
 
 /** The plane's key, through the services that hold our data with it. */
 export function useKey(

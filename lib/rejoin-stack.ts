@@ -62,8 +62,9 @@ export class RejoinStack extends Stack {
   }
 
   private references(config: RejoinConfig): Pick<ControlPlaneProps, 'notify' | 'instanceRoles' | 'volumeKeys'> {
+    const { notifyTopicArn: topicArn, notifyTopicKeyArn: keyArn } = config;
     return {
-      ...(config.notifyTopicArn && { notify: Topic.fromTopicArn(this, 'Notify', config.notifyTopicArn) }),
+      ...(topicArn && { notify: Topic.fromTopicAttributes(this, 'Notify', { topicArn, ...(keyArn && { keyArn }) }) }),
       instanceRoles: (config.instanceRoleArns ?? []).map((arn, i) =>
         Role.fromRoleArn(this, `InstanceRole${i}`, arn, { mutable: false }),
       ),

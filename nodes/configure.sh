@@ -76,6 +76,7 @@ keep_database_down() {
   if [ ! -e "$config_file" ]; then "$systemctl" stop "$service"; fi
 }
 
-write_facts
+# The facts last: scripts wait for them, and must not start a database that is still to be stopped here.
 keep_database_down >&2
+write_facts
 printf '{"instanceId":"%s","address":"%s","cluster":"%s"}\n' "$instance" "$address" "$cluster"

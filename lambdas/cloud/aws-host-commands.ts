@@ -8,6 +8,7 @@ import type { Lazy } from './clients.ts';
 import { aws, isCode } from './errors.ts';
 import { everyPage, inBatches } from './pages.ts';
 import type { CommandState, HostCommands } from './ports.ts';
+import { HostOffline } from './ports.ts';
 
 const IDS_PER_CALL = 50;
 /** How long SSM tries to hand the command to the agent; how long the script may run is the document's own limit. */
@@ -41,17 +42,18 @@ export function awsHostCommands(ssm: Lazy<SSMClient>, documentPrefix: string): H
 
     async start(instanceId, document, parameters) {
       const lists = Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, [value]]));
-      const answer = await aws('ssm:SendCommand', () =>
-        ssm().send(
-          new SendCommandCommand({
-            DocumentName: `${documentPrefix}${document}`,
-            InstanceIds: [instanceId],
-            Parameters: lists,
-            TimeoutSeconds: DELIVERY_SECONDS,
-            Comment: `rejoin ${document}`,
-          }),
-        ),
-      );
+      const command = new SendCommandCommand({
+        DocumentName: `${documentPrefix}${document}`,
+        InstanceIds: [instanceId],
+        Parameters: lists,
+        TimeoutSeconds: DELIVERY_SECONDS,
+        Comment: `rejoin ${document}`,
+      });
+      const answer = await aws('ssm:SendCommand', () => ssm().send(command)).catch((error: unknown) => {
+        // "Instances not in a valid state for account": DescribeInstanceInformation may say Online for minutes before and after.
+        if (isCode(error, 'InvalidInstanceId')) throw new HostOffline(error.message, { cause: error });
+        throw error;
+      });
       const id = answer.Command?.CommandId;
       if (id === undefined) throw new Error(`ssm:SendCommand of ${document} on ${instanceId} answered no command id`);
       return id;

@@ -1,5 +1,5 @@
 import type { AttributeValue, DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { BatchGetItemCommand, GetItemCommand, QueryCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import type { Plain } from './attribute-values.ts';
 import { namesIn, toAttribute } from './attribute-values.ts';
 import type { Lazy } from './clients.ts';
@@ -7,8 +7,6 @@ import { aws, isCode } from './errors.ts';
 import { takeClaim } from './ledger-claim.ts';
 import type { Key } from './ledger-items.ts';
 import {
-  FAILURE,
-  FLEET,
   brakeKey,
   entryOf,
   failureKey,
@@ -21,12 +19,10 @@ import {
   toLedger,
   toOpenIncident,
 } from './ledger-items.ts';
-import { everyPage } from './pages.ts';
-import { CloudUnavailable, Conflict } from './ports.ts';
+import { everyFailure, readBoth } from './ledger-reads.ts';
+import { Conflict } from './ports.ts';
 import type { Clock, Ledger } from './ports.ts';
 
-/** How often DynamoDB is asked again for keys that it left unprocessed. */
-const READ_ATTEMPTS = 5;
 const FAILURE_KEPT_SECONDS = 24 * 3600;
 
 interface Update {
@@ -118,7 +114,21 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
       });
     },
 
-    setMaintenance: (cluster, maintenance) => put(cluster, 'maintenance', maintenance && { ...maintenance }),
+    async setMaintenance(cluster, maintenance) {
+      if (maintenance === null) return put(cluster, 'maintenance', null);
+      const written = await update({
+        key: stateKey(cluster),
+        set: 'SET #maintenance = :m',
+        condition:
+          'attribute_not_exists(#claim) AND (attribute_not_exists(#maintenance) OR #maintenance.#node = :node)',
+        values: { ':m': { ...maintenance }, ':node': maintenance.node },
+      });
+      if (written !== null) return;
+      throw new Conflict(
+        `${cluster} is claimed, or another of its nodes is in maintenance: look again, then ask again`,
+      );
+    },
+
     setSuspicion: (cluster, node, suspicion) => put(cluster, suspicionOf(node), suspicion && { ...suspicion }),
     setEscalation: (cluster, escalation) => put(cluster, 'escalation', escalation && { ...escalation }),
 
@@ -198,47 +208,3 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
     },
   };
 }
-
-type Items = readonly Record<string, AttributeValue>[];
-
-/** BatchGetItem may leave keys unprocessed without an error. */
-async function readBoth(dynamodb: Lazy<DynamoDBClient>, table: string, clock: Clock, keys: Key[]): Promise<Items> {
-  const found: Record<string, AttributeValue>[] = [];
-  let left: Record<string, AttributeValue>[] = keys;
-  for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt += 1) {
-    const request = { [table]: { Keys: left, ConsistentRead: true } };
-    const answer = await aws('dynamodb:BatchGetItem', () =>
-      dynamodb().send(new BatchGetItemCommand({ RequestItems: request })),
-    );
-    found.push(...(answer.Responses?.[table] ?? []));
-    left = answer.UnprocessedKeys?.[table]?.Keys ?? [];
-    if (left.length === 0) return found;
-    if (attempt < READ_ATTEMPTS) await clock.sleep(25 * 2 ** attempt);
-  }
-  throw new CloudUnavailable(`dynamodb:BatchGetItem left ${left.length} keys unread after ${READ_ATTEMPTS} attempts`);
-}
-
-const everyFailure = (dynamodb: Lazy<DynamoDBClient>, table: string, sinceMs: number): Promise<Items> =>
-  everyPage<Record<string, AttributeValue>>(async (token) => {
-    const page = await aws('dynamodb:Query', () =>
-      dynamodb().send(
-        new QueryCommand({
-          TableName: table,
-          ConsistentRead: true,
-          KeyConditionExpression: '#pk = :fleet AND begins_with(#sk, :failure)',
-          FilterExpression: '#atMs >= :since',
-          ExpressionAttributeNames: namesIn('#pk #sk #atMs'),
-          ExpressionAttributeValues: {
-            ':fleet': toAttribute(FLEET),
-            ':failure': toAttribute(FAILURE),
-            ':since': toAttribute(sinceMs),
-          },
-          ...(token === undefined ? {} : { ExclusiveStartKey: JSON.parse(token) as Record<string, AttributeValue> }),
-        }),
-      ),
-    );
-    return {
-      items: page.Items ?? [],
-      next: page.LastEvaluatedKey === undefined ? undefined : JSON.stringify(page.LastEvaluatedKey),
-    };
-  });

@@ -85,8 +85,8 @@ const STATES: Readonly<Record<string, TargetState>> = {
   initial: 'initial',
   healthy: 'healthy',
   unhealthy: 'unhealthy',
-  // The unhealthy connection-draining interval of an NLB: no new connections, the old ones are ending.
-  'unhealthy.draining': 'draining',
+  // Still registered, and healthy again it takes connections: an old writer in this state has to be deregistered (rule 2).
+  'unhealthy.draining': 'unhealthy',
   unused: 'unused',
   draining: 'draining',
   unavailable: 'unavailable',

@@ -47,7 +47,12 @@ export function awsVolumes(ec2: Lazy<EC2Client>): Volumes {
       const { attachedTo } = await one(volumeId);
       if (attachedTo === null) return;
       const input = { VolumeId: volumeId, InstanceId: attachedTo };
-      await aws('ec2:DetachVolume', () => ec2().send(new DetachVolumeCommand(input)));
+      try {
+        await aws('ec2:DetachVolume', () => ec2().send(new DetachVolumeCommand(input)));
+      } catch (error) {
+        // It is being detached, or has been since the look.
+        if (!isCode(error, 'IncorrectState')) throw error;
+      }
     },
 
     async attach(volumeId, instanceId, device) {
@@ -58,7 +63,12 @@ export function awsVolumes(ec2: Lazy<EC2Client>): Volumes {
         throw new Error(`${volumeId} is attached to ${there}, wanted on ${instanceId} at ${device}: detach it first`);
       }
       const input = { VolumeId: volumeId, InstanceId: instanceId, Device: device };
-      await aws('ec2:AttachVolume', () => ec2().send(new AttachVolumeCommand(input)));
+      try {
+        await aws('ec2:AttachVolume', () => ec2().send(new AttachVolumeCommand(input)));
+      } catch (error) {
+        // DescribeVolumes lags behind: attached by a call whose answer was lost. To anybody else it is an error.
+        if (!isCode(error, 'VolumeInUse') || (await one(volumeId)).attachedTo !== instanceId) throw error;
+      }
     },
 
     async tag(volumeId, tags) {

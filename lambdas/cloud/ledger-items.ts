@@ -55,7 +55,12 @@ const state = z.object({
   writer: orNull(text),
   maintenance: orNull(z.object({ node: text, by: text, sinceMs: number })),
   claim: orNull(claim),
-  escalation: orNull(z.object({ node: orNull(text), incident: text, attempts: number, atMs: number, reason: text })),
+  escalation: orNull(
+    z.object({
+      ...{ node: orNull(text), incident: text, attempts: number, atMs: number, reason: text },
+      acknowledgedBy: z.exactOptional(text),
+    }),
+  ),
   incident: orNull(incidentSchema),
 });
 const brake = z.object({
@@ -63,7 +68,7 @@ const brake = z.object({
   ...{ reason: orNull(text), sinceMs: orNull(number), releasedAtMs: orNull(number) },
 });
 const entry = z.object({ atMs: number, who: text, what: text, why: text });
-const failure = z.object({ cluster: text, node: text, atMs: number, knownSinceMs: z.optional(number) });
+const failure = z.object({ cluster: text, node: text, atMs: number, knownSinceMs: z.exactOptional(number) });
 
 /** @throws Error naming the item and what is wrong in it: a ledger that cannot be read is never taken for an empty one. */
 function read<T>(what: string, schema: z.ZodMiniType<T>, value: unknown): T {
@@ -101,10 +106,7 @@ export function toEntries(incident: string, item: Item | undefined): readonly In
     .map(({ line }) => line);
 }
 
-export function toFailure(item: Item): FleetFailure {
-  const { knownSinceMs, ...rest } = read('failure', failure, fromItem(item));
-  return knownSinceMs === undefined ? rest : { ...rest, knownSinceMs };
-}
+export const toFailure = (item: Item): FleetFailure => read('failure', failure, fromItem(item));
 
 export const toOpenIncident = (cluster: string, item: Item | undefined): OpenIncident =>
   read(`open incident of ${cluster}`, incidentSchema, fromItem(item ?? {})['incident']);

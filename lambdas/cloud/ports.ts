@@ -122,6 +122,7 @@ export interface Ledger {
   amendClaim(cluster: string, execution: string, known: Partial<Pick<Claim, 'joiner' | 'donor'>>): Promise<void>;
   /** Lets go of the claim if `execution` holds it; otherwise does nothing. */
   releaseClaim(cluster: string, execution: string): Promise<void>;
+  /** Begun only while nobody holds the claim and no other node is in maintenance; else throws Conflict. */
   setMaintenance(cluster: string, maintenance: Maintenance | null): Promise<void>;
   setSuspicion(cluster: string, node: string, suspicion: Suspicion | null): Promise<void>;
   setEscalation(cluster: string, escalation: Escalation | null): Promise<void>;
@@ -158,11 +159,16 @@ export type CommandState =
   | { readonly kind: 'succeeded'; readonly output: string }
   | { readonly kind: 'failed'; readonly exitCode: number; readonly output: string; readonly error: string };
 
+/** SSM does not take a command for the host now: it boots, stops, or its agent is not registered yet. */
+export class HostOffline extends Error {
+  override readonly name = 'HostOffline';
+}
+
 /** Scripts on hosts: SSM documents and Run Command. */
 export interface HostCommands {
   /** Is the host's SSM agent there to take commands. */
   online(instanceIds: readonly string[]): Promise<readonly string[]>;
-  /** `document` is the short name, such as `galera-join`. Answers a command id. */
+  /** `document` is the short name, such as `galera-join`. Answers a command id. Throws HostOffline. */
   start(instanceId: string, document: string, parameters: Readonly<Record<string, string>>): Promise<string>;
   state(instanceId: string, commandId: string): Promise<CommandState>;
 }

@@ -47,6 +47,8 @@ export interface Escalation {
   readonly attempts: number;
   readonly atMs: number;
   readonly reason: string;
+  /** The person who let it be tried again. */
+  readonly acknowledgedBy?: string;
 }
 
 export interface OpenIncident {

@@ -2,6 +2,7 @@
  * A person's hand on the plane. It writes what the person wants to the ledger and asks for a reconcile, which does it within
  * the safety rules: whether a node can be drained without taking the last target away is decided there, from what is so then.
  */
+import { Conflict } from '../cloud/ports.ts';
 import type { Clock, Instances, Ledger, Log, ReconcileRequests, Specs } from '../cloud/ports.ts';
 import type { ClusterLedger, FleetBrake, IncidentEntry } from '../model/ledger.ts';
 import { parseRequest } from './request.ts';
@@ -77,7 +78,14 @@ async function maintenanceOn({ cluster, node, by }: OfNode, ports: OperatePorts)
       `${claim.execution} is at work on ${cluster} (${claim.mode} of ${claim.node ?? 'the cluster'}): ask again when it has ended`,
     );
   }
-  if (maintenance === null) await ports.ledger.setMaintenance(cluster, { node, by, sinceMs: ports.clock.nowMs() });
+  if (maintenance === null) {
+    try {
+      await ports.ledger.setMaintenance(cluster, { node, by, sinceMs: ports.clock.nowMs() });
+    } catch (error) {
+      if (!(error instanceof Conflict)) throw error;
+      return refuse(`in this moment somebody else took the cluster in hand: ${error.message}`);
+    }
+  }
   await note(cluster, ledger, 'maintenance on', `${node}, by ${by}`, ports);
   await ask([cluster], 'maintenance-on', ports);
   return accept(`${node} of ${cluster} is in maintenance: it is drained as soon as another node can take its place`);
@@ -100,7 +108,12 @@ async function acknowledge(cluster: string, by: string, ports: OperatePorts): Pr
   const { cluster: ledger } = await ports.ledger.read(cluster);
   const { escalation } = ledger;
   if (escalation === null) return refuse(`${cluster} has no escalation to acknowledge`);
-  await ports.ledger.setEscalation(cluster, null);
+  if (escalation.acknowledgedBy !== undefined) {
+    return refuse(`attempt ${escalation.attempts} is acknowledged already, by ${escalation.acknowledgedBy}`);
+  }
+  // The count stays as long as the incident: names of executions follow it, and those that have ended are taken.
+  const goesOn = ledger.incident?.id === escalation.incident;
+  await ports.ledger.setEscalation(cluster, goesOn ? { ...escalation, acknowledgedBy: by } : null);
   await ports.ledger.record(cluster, escalation.incident, `acknowledged ${escalation.attempts}`, {
     atMs: ports.clock.nowMs(),
     who: 'operate',

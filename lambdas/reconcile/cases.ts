@@ -134,7 +134,7 @@ function tooEarly(s: Situation, c: Case, nowMs: number): string | null {
 /** The same incident or the same node was given up on, less than `retryAfterSeconds` ago. */
 function escalation(s: Situation, c: Case, nowMs: number): string | null {
   const e = s.view.ledger.escalation;
-  if (e === null) return null;
+  if (e === null || e.acknowledgedBy !== undefined) return null;
   const same = isSameTrouble(s, c, e);
   const untilMs = e.atMs + s.view.spec.timing.retryAfterSeconds * 1000;
   if (!same || nowMs >= untilMs) return null;

@@ -17,6 +17,9 @@ import type { ReconcilePorts } from './ports.ts';
  * holds up its whole group for the visibility timeout. */
 const RETRY_SECONDS = 2;
 
+/** What comes back by itself fails no message and reaches no DLQ: an alarm counts it, over all clusters. */
+const OBSTRUCTED = 'ReconcileObstructed';
+
 /**
  * Reconciles and, where something is still to be waited for, asks to come back.
  * @throws BadSpec, and whatever is neither a passing failure of AWS nor the failure of a single change: the message then
@@ -67,6 +70,7 @@ async function attempt(cluster: string, ports: ReconcilePorts, cost: Cost): Prom
     if (!(error instanceof CloudUnavailable)) throw error;
     ports.log.error('AWS is not available for now; reconcile comes back', { cluster, error, ...cost() });
     ports.metrics.count('ReconcileUnavailable', 1, { cluster });
+    ports.metrics.count(OBSTRUCTED);
     return { kind: 'requeueAfter', seconds: RETRY_SECONDS, reason: error.message };
   }
 }
@@ -111,4 +115,6 @@ function report(
   for (const d of diagnoses) ports.metrics.count('Diagnosis', 1, { cluster, code: d.code });
   for (const r of refusals) ports.metrics.count('Refusal', 1, { cluster, code: r.code });
   if (applied.failures.length > 0) ports.metrics.count('ChangeFailed', applied.failures.length, { cluster });
+  const unread = view.dns.some((d) => d.unread !== undefined);
+  if ((applied.failures.length > 0 && applied.stale === null) || unread) ports.metrics.count(OBSTRUCTED);
 }

@@ -1,5 +1,6 @@
 /** Runs a script on a host over several calls of a step: started once, then asked after until it ends. */
 import type { CommandState } from '../cloud/ports.ts';
+import { HostOffline } from '../cloud/ports.ts';
 import { RecoveryError } from '../model/recovery.ts';
 import type { RecoveryErrorName } from '../model/recovery.ts';
 import type { Carried, Command } from './state.ts';
@@ -12,8 +13,9 @@ export interface Script {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
+/** `command` null: the host does not take it yet, so it is started at the next look. */
 export type CommandProgress =
-  { readonly kind: 'running'; readonly command: Command } | Exclude<CommandState, { readonly kind: 'running' }>;
+  { readonly kind: 'running'; readonly command: Command | null } | Exclude<CommandState, { readonly kind: 'running' }>;
 
 /**
  * Starts the script, or asks after the one that this state already started. A step killed between the start and its
@@ -26,8 +28,14 @@ export async function advance(
 ): Promise<CommandProgress> {
   if (state.command === null) {
     const { instance, document, parameters } = await script();
-    const id = await ports.hosts.start(instance, document, parameters);
-    return { kind: 'running', command: { id, instance, document } };
+    try {
+      const id = await ports.hosts.start(instance, document, parameters);
+      return { kind: 'running', command: { id, instance, document } };
+    } catch (error) {
+      if (!(error instanceof HostOffline)) throw error;
+      ports.log.warn(`${document} is not started yet`, { instance, why: error.message });
+      return { kind: 'running', command: null };
+    }
   }
   const found = await ports.hosts.state(state.command.instance, state.command.id);
   return found.kind === 'running' ? { kind: 'running', command: state.command } : found;

@@ -58,6 +58,7 @@ export async function join(
   const progress = await advance(state, context, () =>
     Promise.resolve({ ...script, parameters: { Peers: peers.join(','), Donor: donorId } }),
   );
+  mustSucceed(progress, context, script, 'JoinFailed', DEADLINES.joinMs);
   return { ready: false, donor: donorId, command: progress.kind === 'running' ? progress.command : null };
 }
 

@@ -14,20 +14,23 @@ export const pollSeconds = (waitedMs: number): number =>
 
 export const MINUTES = 60_000;
 
-/** How long each kind of waiting may last, ms. */
+/**
+ * How long each kind of waiting may last, ms. Of a script: longer than its document lets it run (lib/capabilities/host-documents.ts)
+ * and Run Command tries to deliver it, so that the step sees how it ended.
+ */
 export const DEADLINES = {
   /** EC2 has been seen to take minutes to force-stop an instance on failing hardware. */
   fenceMs: 15 * MINUTES,
   bootMs: 10 * MINUTES,
   attachMs: 5 * MINUTES,
-  /** Formatting or mounting, after up to some minutes in Run Command's queue. */
-  prepareMs: 10 * MINUTES,
-  joinMs: 10 * MINUTES,
+  /** User data, formatting or mounting. */
+  prepareMs: 15 * MINUTES,
+  joinMs: 12 * MINUTES,
   /** Includes crash recovery of a data directory (`--wsrep-recover`). */
-  positionMs: 10 * MINUTES,
-  bootstrapMs: 15 * MINUTES,
-  /** A full state transfer. */
-  caughtUpMs: 30 * MINUTES,
+  positionMs: 20 * MINUTES,
+  bootstrapMs: 25 * MINUTES,
+  /** A full state transfer: 700 GB at 100 MB/s. That the process is dead, or its instance gone, is seen within a minute. */
+  caughtUpMs: 120 * MINUTES,
   routeMs: 5 * MINUTES,
   retireMs: 5 * MINUTES,
 } as const;

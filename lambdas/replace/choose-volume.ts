@@ -33,14 +33,17 @@ export type VolumeUse =
   | { readonly kind: 'wait' }
   | { readonly kind: 'gone'; readonly why: string };
 
-/** What the volume needs so that the joiner can have it. `lost` is fenced. */
+/** What the volume of `cluster` needs so that the joiner can have it. `lost` is fenced. */
 export function useOf(
+  cluster: string,
   volume: Volume | undefined,
   joiner: string | null,
   lost: string | null,
   zone: string | null,
 ): VolumeUse {
   if (volume === undefined) return { kind: 'gone', why: 'it does not exist any more' };
+  // Safety rule 8; IAM would refuse the detachment too, and with it the whole replacement.
+  if (volume.tags[CLUSTER_TAG] !== cluster) return { kind: 'gone', why: `it does not carry ${CLUSTER_TAG}=${cluster}` };
   if (volume.tags[UNUSABLE_TAG] !== undefined) return { kind: 'gone', why: `it is marked ${UNUSABLE_TAG}` };
   if (zone !== null && volume.zone !== zone) return { kind: 'gone', why: `it is in ${volume.zone}, not in ${zone}` };
   switch (volume.state) {

@@ -7,7 +7,7 @@ import type { ClusterSpec } from '../model/spec.ts';
 import { isProbeSuspicion } from '../model/suspicion.ts';
 import type { Instance } from '../model/view.ts';
 import { newMemory, react } from './node-watch.ts';
-import type { NodeMemory } from './node-watch.ts';
+import type { NodeMemory, Reaction } from './node-watch.ts';
 import type { WatchConfig, WatchPorts } from './ports.ts';
 import { sweepSlot } from './sweep.ts';
 
@@ -18,6 +18,8 @@ interface Watched {
   memory: NodeMemory;
   inFlight: boolean;
   dueAtMs: number;
+  /** When it last answered this container. */
+  wellAtMs: number;
 }
 
 export class ClusterWatch {
@@ -95,11 +97,10 @@ export class ClusterWatch {
       const reaction = react(watched.memory, probe, this.#ports.clock.nowMs());
       if (reaction.memory.verdict !== watched.memory.verdict && watched.memory.verdict !== null) this.stale = true;
       // The suspicion first: the reconcile that is asked for has to find it. Memory last: what failed is done again.
-      if (reaction.suspicion !== undefined) {
-        await this.#ports.ledger.setSuspicion(this.#cluster, instance.id, reaction.suspicion);
-      }
+      const memory = await this.#note(instance.id, watched, reaction);
       if (reaction.ask !== null) await this.#ask(instance.id, `${reaction.ask}: ${reaction.memory.verdict ?? ''}`);
-      watched.memory = reaction.memory;
+      watched.memory = memory;
+      if (memory.failingSinceMs === null) watched.wellAtMs = probe.atMs;
     } finally {
       watched.inFlight = false;
       const failing = watched.memory.failingSinceMs !== null;
@@ -110,9 +111,26 @@ export class ClusterWatch {
     }
   }
 
+  /**
+   * Writes the suspicion down, unless the ledger has an older one of the same trouble: invocations alternate between two
+   * containers, and the one that takes over must not set the other's clock back. One that is older than the node's last
+   * answer here is of another trouble.
+   */
+  async #note(id: string, watched: Watched, { memory, suspicion }: Reaction): Promise<NodeMemory> {
+    if (suspicion === undefined) return memory;
+    if (suspicion !== null) {
+      const noted = (await this.#ports.ledger.read(this.#cluster)).cluster.suspicions[id];
+      const same = noted !== undefined && isProbeSuspicion(noted) && noted.sinceMs > watched.wellAtMs;
+      if (same && noted.sinceMs < suspicion.sinceMs) return { ...memory, failingSinceMs: noted.sinceMs };
+    }
+    await this.#ports.ledger.setSuspicion(this.#cluster, id, suspicion);
+    return memory;
+  }
+
   async #ask(node: string, why: string): Promise<void> {
     this.#asked += 1;
-    const cause = `watch-${this.#config.containerId}-${node}-${this.#asked}`;
+    // With the time: a cluster that is declared anew counts from one again, and SQS remembers a cause for five minutes.
+    const cause = `watch-${this.#config.containerId}-${node}-${this.#ports.clock.nowMs()}-${this.#asked}`;
     this.#ports.log.info('asks for a reconcile', { cluster: this.#cluster, node, why, cause });
     await this.#ports.requests.send([{ cluster: this.#cluster, cause }]);
   }
@@ -136,7 +154,7 @@ export class ClusterWatch {
     if (known !== undefined) return known;
     const memory = newMemory(this.#suspectedSince?.get(id) ?? null);
     this.#suspectedSince?.delete(id);
-    const watched = { memory, inFlight: false, dueAtMs: nowMs };
+    const watched = { memory, inFlight: false, dueAtMs: nowMs, wellAtMs: Number.NEGATIVE_INFINITY };
     this.#nodes.set(id, watched);
     return watched;
   }

@@ -13,6 +13,14 @@ const REFRESH_MS = 20_000;
 const TICK_MS = 100;
 /** After a change EC2 is asked again at once, but not more often than this. */
 const REFRESH_SOON_MS = 2000;
+/** What fails again and again for this long is a blindness that people must hear of; less is a hiccup. */
+const BLIND_AFTER_MS = 15_000;
+
+interface Failing {
+  readonly sinceMs: number;
+  readonly times: number;
+  readonly error: unknown;
+}
 
 export class Watch {
   readonly #ports: WatchPorts;
@@ -22,24 +30,47 @@ export class Watch {
   #specs: readonly ClusterSpec[] = [];
   #refreshing = false;
   #refreshedAtMs = Number.NEGATIVE_INFINITY;
+  /** By what was tried; without what has succeeded since. */
+  readonly #failing = new Map<string, Failing>();
 
   constructor(ports: WatchPorts, config: WatchConfig) {
     this.#ports = ports;
     this.#config = config;
   }
 
-  /** Loops until the time has come, then waits for what is under way (a probe ends within its deadline of 2 s). */
+  /**
+   * Loops until the time has come, then waits for what is under way (a probe ends within its deadline of 2 s).
+   * @throws Error at the end, when specifications, instances or requests have been failing: nobody else would tell that the
+   *   watch sees nothing, and a failed invocation has an alarm.
+   */
   async run(untilMs: number): Promise<void> {
     while (this.#ports.clock.nowMs() < untilMs) {
       const nowMs = this.#ports.clock.nowMs();
-      if (this.#refreshIsDue(nowMs)) this.#track('every cluster', this.#refresh(nowMs));
+      if (this.#refreshIsDue(nowMs)) this.#track('every cluster', this.#refresh(nowMs), 'specifications');
       for (const [name, cluster] of this.#clusters) {
         for (const probe of cluster.dueProbes(nowMs)) this.#track(name, probe);
-        this.#track(name, cluster.sweep(nowMs));
+        this.#track(name, cluster.sweep(nowMs), `requests for ${name}`);
       }
       await this.#ports.clock.sleep(TICK_MS);
     }
     await Promise.all(this.#running);
+    this.#tellOfBlindness();
+  }
+
+  #tellOfBlindness(): void {
+    const nowMs = this.#ports.clock.nowMs();
+    const blind = [...this.#failing].filter(([, f]) => f.times > 1 && nowMs - f.sinceMs >= BLIND_AFTER_MS);
+    if (blind.length === 0) return;
+    const sentences = blind.map(
+      ([what, f]) => `${what}, for ${Math.round((nowMs - f.sinceMs) / 1000)} s: ${String(f.error)}`,
+    );
+    throw new Error(`the watch cannot do its work: ${sentences.join('; ')}`);
+  }
+
+  #failed(what: string, error: unknown): void {
+    const before = this.#failing.get(what);
+    const sinceMs = before?.sinceMs ?? this.#ports.clock.nowMs();
+    this.#failing.set(what, { sinceMs, times: (before?.times ?? 0) + 1, error });
   }
 
   #refreshIsDue(nowMs: number): boolean {
@@ -58,7 +89,7 @@ export class Watch {
       for (const spec of this.#specs) {
         const cluster = this.#clusters.get(spec.name) ?? new ClusterWatch(spec.name, this.#ports, this.#config);
         this.#clusters.set(spec.name, cluster);
-        if (whole || cluster.stale) this.#track(spec.name, cluster.refresh(spec));
+        if (whole || cluster.stale) this.#track(spec.name, cluster.refresh(spec), `instances of ${spec.name}`);
       }
     } finally {
       this.#refreshing = false;
@@ -67,8 +98,12 @@ export class Watch {
 
   async #readSpecs(): Promise<readonly ClusterSpec[]> {
     const listed = await this.#ports.specs.list();
+    this.#forget(new Set(listed.map((l) => l.cluster)));
     for (const { cluster, result } of listed) {
+      const what = `specification of ${cluster}`;
+      if (result.ok) this.#failing.delete(what);
       if (result.ok) continue;
+      this.#failed(what, describeProblems(cluster, result.problems));
       this.#ports.log.error(describeProblems(cluster, result.problems), { cluster });
       this.#ports.metrics.count('SpecsInvalid', 1, { cluster });
     }
@@ -78,10 +113,20 @@ export class Watch {
     return specs;
   }
 
+  /** A cluster that is not declared any more cannot fail any more. */
+  #forget(declared: ReadonlySet<string>): void {
+    for (const what of this.#failing.keys()) {
+      const cluster = / (?:of|for) (\S+)$/.exec(what)?.[1];
+      if (cluster !== undefined && !declared.has(cluster)) this.#failing.delete(what);
+    }
+  }
+
   /** One cluster's failure is told and counted, and is that cluster's alone; the next round tries again. */
-  #track(cluster: string, work: Promise<void>): void {
+  #track(cluster: string, work: Promise<void>, what?: string): void {
     const task = work
+      .then(() => void (what !== undefined && this.#failing.delete(what)))
       .catch((error: unknown) => {
+        if (what !== undefined) this.#failed(what, error);
         this.#ports.log.error('the watch failed in part, and goes on', { cluster, error });
         this.#ports.metrics.count('WatchFailed', 1, { cluster });
       })

@@ -31,7 +31,8 @@ export function planeKey(scope: Construct, prefix: string, removalPolicy: Remova
   key.addToResourcePolicy(
     new PolicyStatement({
       sid: 'LogsOfThePlane',
-      principals: [new ServicePrincipal('logs.amazonaws.com')],
+      // CloudWatch Logs comes as the Region's principal (User Guide, "Encrypt log data … using AWS KMS").
+      principals: [new ServicePrincipal(`logs.${Stack.of(scope).region}.amazonaws.com`)],
       actions: ['kms:Encrypt', 'kms:ReEncryptFrom', 'kms:ReEncryptTo', 'kms:DescribeKey', ...DATA_KEY_ACTIONS],
       resources: ['*'],
       conditions: {

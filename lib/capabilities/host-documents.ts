@@ -24,9 +24,13 @@ interface HostScript {
   readonly timeoutSeconds: number;
 }
 
-/** Each script is ended by SSM after its time; a state transfer goes on in MariaDB after `join` has answered. */
+/**
+ * Each script is ended by SSM after its time; a state transfer goes on in MariaDB after `join` has answered. The time is
+ * longer than the script's own limits together (a bootstrap that is killed leaves systemd ready to make a second cluster, a
+ * crash recovery begins anew), and ends before the workflow's step stops asking (`DEADLINES`).
+ */
 export const HOST_SCRIPTS: readonly HostScript[] = [
-  { script: 'position', description: "Prints this node's position", parameters: [], timeoutSeconds: 120 },
+  { script: 'position', description: "Prints this node's position", parameters: [], timeoutSeconds: 1080 },
   {
     script: 'prepare',
     description: 'Makes the data directory ready',
@@ -39,7 +43,7 @@ export const HOST_SCRIPTS: readonly HostScript[] = [
         default: 'none',
       },
     ],
-    timeoutSeconds: 600,
+    timeoutSeconds: 780,
   },
   {
     script: 'join',
@@ -74,7 +78,7 @@ export const HOST_SCRIPTS: readonly HostScript[] = [
         allowedPattern: '^-?[0-9]{1,19}$',
       },
     ],
-    timeoutSeconds: 600,
+    timeoutSeconds: 1320,
   },
   { script: 'stop', description: 'Shuts MariaDB down cleanly', parameters: [], timeoutSeconds: 600 },
 ];

@@ -10,7 +10,6 @@ import type { WorkQueue } from './queues.ts';
 export interface OperateProps {
   readonly foundation: Foundation;
   readonly ledger: Table;
-  readonly signals: WorkQueue;
   readonly reconcile: WorkQueue;
 }
 
@@ -19,14 +18,13 @@ export class Operate extends Construct {
 
   constructor(scope: Construct, id: string, props: OperateProps) {
     super(scope, id);
-    const { foundation, ledger, signals, reconcile } = props;
+    const { foundation, ledger, reconcile } = props;
     this.function = new PlaneFunction(this, 'Function', {
       foundation,
       name: 'operate',
       timeout: Duration.seconds(30),
       environment: {
         LEDGER_TABLE: ledger.tableName,
-        SIGNALS_QUEUE_URL: signals.queue.queueUrl,
         RECONCILE_QUEUE_URL: reconcile.queue.queueUrl,
       },
       statements: [

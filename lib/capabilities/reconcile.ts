@@ -1,5 +1,6 @@
 /** Observe, diagnose, plan, apply: one cluster at a time, by FIFO message group. */
 import { Duration } from 'aws-cdk-lib';
+import { Metric } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { Construct } from 'constructs';
@@ -54,13 +55,26 @@ export class Reconcile extends Construct {
         ...allow.runWorkflows(this, props.workflowNames),
         allow.onLedger(ledger, 'BatchGetItem', 'GetItem', 'Query', 'UpdateItem'),
         allow.sendTo(signals.queue, reconcile.queue),
-        allow.publishTo(foundation.topic),
+        ...allow.publishTo(this, foundation.topic),
         allow.useKey(this, foundation.key, ['sqs', 'sns', 'dynamodb']),
       ],
     });
     this.function.lambda.addEventSource(
       new SqsEventSource(reconcile.queue, { batchSize: 10, reportBatchItemFailures: true }),
     );
+    planeAlarm(this, foundation, {
+      name: 'reconcile-obstructed',
+      says: 'Reconcile knows what to do and AWS does not answer or refuses, for minutes.',
+      metric: new Metric({
+        namespace: 'Rejoin',
+        metricName: 'ReconcileObstructed',
+        dimensionsMap: { service: 'reconcile' },
+        statistic: 'Sum',
+        period: Duration.minutes(1),
+      }),
+      threshold: 1,
+      periods: 3,
+    });
     planeAlarm(this, foundation, {
       name: 'reconcile-queue-age',
       says: 'Requests for reconcile wait for minutes: clusters are not being looked after.',

@@ -17,7 +17,6 @@ export interface RecoveryProps {
   readonly foundation: Foundation;
   readonly network: FunctionNetwork;
   readonly ledger: Table;
-  readonly signals: WorkQueue;
   readonly reconcile: WorkQueue;
   readonly documents: HostDocuments;
 }
@@ -43,7 +42,7 @@ function steps(
     allow.onLedger(ledger, 'BatchGetItem', 'ConditionCheckItem', 'GetItem', 'UpdateItem'),
     ...allow.runScripts(scope, documents.arns),
     allow.sendTo(reconcile.queue),
-    allow.publishTo(foundation.topic),
+    ...allow.publishTo(scope, foundation.topic),
     allow.useKey(scope, foundation.key, ['sqs', 'sns', 'dynamodb']),
   ];
 }
@@ -52,7 +51,6 @@ export function recoveryWorkflows(scope: Construct, props: RecoveryProps): Recov
   const { foundation, network } = props;
   const environment = {
     LEDGER_TABLE: props.ledger.tableName,
-    SIGNALS_QUEUE_URL: props.signals.queue.queueUrl,
     RECONCILE_QUEUE_URL: props.reconcile.queue.queueUrl,
     NOTIFY_TOPIC_ARN: foundation.topic.topicArn,
     DOCUMENT_PREFIX: props.documents.prefix,

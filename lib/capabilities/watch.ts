@@ -22,7 +22,6 @@ export interface WatchProps {
   readonly foundation: Foundation;
   readonly network: FunctionNetwork;
   readonly ledger: Table;
-  readonly signals: WorkQueue;
   readonly reconcile: WorkQueue;
   readonly probeInterval: Duration;
   readonly sweep: Duration;
@@ -34,7 +33,7 @@ export class Watch extends Construct {
 
   constructor(scope: Construct, id: string, props: WatchProps) {
     super(scope, id);
-    const { foundation, ledger, signals, reconcile } = props;
+    const { foundation, ledger, reconcile } = props;
     this.function = new PlaneFunction(this, 'Function', {
       foundation,
       name: 'watch',
@@ -43,7 +42,6 @@ export class Watch extends Construct {
       reservedConcurrency: WATCH_CONCURRENCY,
       environment: {
         LEDGER_TABLE: ledger.tableName,
-        SIGNALS_QUEUE_URL: signals.queue.queueUrl,
         RECONCILE_QUEUE_URL: reconcile.queue.queueUrl,
         PROBE_INTERVAL_MS: String(props.probeInterval.toMilliseconds()),
         SWEEP_SECONDS: String(props.sweep.toSeconds()),

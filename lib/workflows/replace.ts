@@ -12,8 +12,8 @@
 import type { Definition, MachineArgs, States, StepOptions } from './asl.ts';
 import { byPath, endings, onError, poll, task } from './asl.ts';
 
-/** Three full state transfers of half an hour, and what lies between. */
-const WHOLE_SECONDS = 3 * 3600;
+/** Two full state transfers of two hours, and what lies between. */
+const WHOLE_SECONDS = 6 * 3600;
 
 /** Definition of the state machine `replace`. Its input is `RecoveryInput` with mode rejoin, replace or add. */
 export function replaceDefinition(args: MachineArgs): Definition {

@@ -27,8 +27,14 @@ rejoin_is() { [ "$(printf '%s\n' "$1" | wc -l)" -eq 1 ] && printf '%s\n' "$1" | 
 # Reads the host's facts into the environment, with defaults for what may be left out.
 rejoin_load() {
   REJOIN_NODE_ENV=${REJOIN_NODE_ENV:-/etc/rejoin/node.env}
-  [ -r "$REJOIN_NODE_ENV" ] ||
-    rejoin_fail 64 "cannot read the host's facts in $REJOIN_NODE_ENV; run nodes/configure.sh at boot, or set REJOIN_NODE_ENV"
+  # The SSM agent takes commands while user data still runs: on a new host the facts may be about to be written.
+  rejoin_left=${REJOIN_FACTS_SECONDS:-300}
+  until [ -r "$REJOIN_NODE_ENV" ]; do
+    [ "$rejoin_left" -gt 0 ] ||
+      rejoin_fail 64 "cannot read the host's facts in $REJOIN_NODE_ENV after ${REJOIN_FACTS_SECONDS:-300} s; run nodes/configure.sh at boot, or set REJOIN_NODE_ENV"
+    rejoin_left=$((rejoin_left - 1))
+    sleep 1
+  done
   set -a
   # shellcheck source=/dev/null
   . "$REJOIN_NODE_ENV"
@@ -101,13 +107,17 @@ rejoin_await_end() {
   done
 }
 
+# SSM hands over the first 8,000 characters of standard error, and our own sentence comes last: Galera logs lines of 4,000.
+rejoin_shorten() { tail -n 30 | cut -c 1-200; }
+
 # The newest messages of the database, for an error text.
 rejoin_last_messages() {
   if [ -n "${REJOIN_LOG_FILE:-}" ]; then
-    tail -n 30 "$REJOIN_LOG_FILE" >&2 || rejoin_say "(no messages in $REJOIN_LOG_FILE)"
+    rejoin_messages=$(tail -n 30 "$REJOIN_LOG_FILE") || rejoin_say "(no messages in $REJOIN_LOG_FILE)"
   else
-    journalctl --unit "$REJOIN_SERVICE" --lines 30 --no-pager --output cat >&2 || rejoin_say '(no journal)'
+    rejoin_messages=$(journalctl --unit "$REJOIN_SERVICE" --lines 30 --no-pager --output cat) || rejoin_say '(no journal)'
   fi
+  printf '%s\n' "$rejoin_messages" | rejoin_shorten >&2
 }
 
 # --- what the running server says --------------------------------------------------------------------------------
@@ -174,7 +184,7 @@ rejoin_recover() {
     --wsrep-on=ON --wsrep-cluster-address="gcomm://$REJOIN_ADDRESS"
   [ "$(id -u)" != 0 ] || set -- "$@" --user="$REJOIN_UNIX_USER"
   if ! mariadbd "$@" >"$rejoin_log" 2>&1; then
-    tail -n 30 "$rejoin_log" >&2
+    rejoin_shorten <"$rejoin_log" >&2
     rm -f "$rejoin_log"
     rejoin_fail 20 "mariadbd --wsrep-recover failed on $rejoin_data, its messages are above; expected a position. Give the node up, or repair its data directory"
   fi

@@ -2,6 +2,7 @@
 import { EC2Client } from '@aws-sdk/client-ec2';
 import { describe, expect, it } from 'vitest';
 import { awsInstances } from '../../lambdas/cloud/aws-instances.ts';
+import { awsVolumes } from '../../lambdas/cloud/aws-volumes.ts';
 import { CloudUnavailable } from '../../lambdas/cloud/ports.ts';
 import type { Answer } from './recorded.ts';
 import { useRecorded } from './recorded.ts';
@@ -63,6 +64,42 @@ describe('errors of AWS', () => {
     const { config } = await recorded([ec2Error('RequestLimitExceeded', 503), instances(['i-00000000000000001'])], 2);
     const client = new EC2Client(config);
     expect(await awsInstances(() => client).ofCluster('orders')).toHaveLength(1);
+  });
+});
+
+describe('volumes that move', () => {
+  const volume = (state: string, attachment: string): Answer => ({
+    body: `<DescribeVolumesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><volumeSet><item><volumeId>vol-1</volumeId><status>${state}</status><availabilityZone>eu-west-1a</availabilityZone><attachmentSet>${attachment}</attachmentSet></item></volumeSet></DescribeVolumesResponse>`,
+  });
+  const on = (id: string, state: string): string =>
+    `<item><volumeId>vol-1</volumeId><instanceId>${id}</instanceId><device>/dev/sdf</device><status>${state}</status></item>`;
+  const volumesOn = async (...answers: [Answer, ...Answer[]]) => {
+    const { config } = await recorded(answers);
+    const client = new EC2Client(config);
+    return awsVolumes(() => client);
+  };
+
+  it('one that is being detached already may be detached again', async () => {
+    const volumes = await volumesOn(volume('in-use', on('i-1', 'detaching')), ec2Error('IncorrectState', 400));
+    await expect(volumes.detach('vol-1')).resolves.toBeUndefined();
+  });
+
+  it('one that the look did not show as attached yet is attached once', async () => {
+    const volumes = await volumesOn(
+      volume('available', ''),
+      ec2Error('VolumeInUse', 400),
+      volume('in-use', on('i-1', 'attaching')),
+    );
+    await expect(volumes.attach('vol-1', 'i-1', '/dev/sdf')).resolves.toBeUndefined();
+  });
+
+  it('one that somebody else has taken meanwhile is an error', async () => {
+    const volumes = await volumesOn(
+      volume('available', ''),
+      ec2Error('VolumeInUse', 400),
+      volume('in-use', on('i-2', 'attached')),
+    );
+    await expect(volumes.attach('vol-1', 'i-1', '/dev/sdf')).rejects.toMatchObject({ name: 'VolumeInUse' });
   });
 });
 

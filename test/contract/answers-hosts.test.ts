@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { awsHostCommands } from '../../lambdas/cloud/aws-host-commands.ts';
 import { awsSecrets } from '../../lambdas/cloud/aws-secrets.ts';
 import { awsWorkflows } from '../../lambdas/cloud/aws-workflows.ts';
+import { HostOffline } from '../../lambdas/cloud/ports.ts';
 import { FakeClock } from '../fakes/index.ts';
 import type { Recorded } from './recorded.ts';
 import { jsonError, useRecorded } from './recorded.ts';
@@ -43,6 +44,13 @@ describe('HostCommands', () => {
       InstanceIds: ['i-1'],
       Parameters: { Peers: ['10.0.0.4,10.0.0.5'], Donor: ['any'] },
     });
+  });
+
+  it('a host that SSM takes no command for now is HostOffline, a wrong document is not', async () => {
+    const { config } = await recorded([jsonError('InvalidInstanceId'), jsonError('InvalidDocument')]);
+    const hosts = hostsOn(config);
+    await expect(hosts.start('i-1', 'galera-stop', {})).rejects.toBeInstanceOf(HostOffline);
+    await expect(hosts.start('i-1', 'galera-stop', {})).rejects.toMatchObject({ name: 'InvalidDocument' });
   });
 
   it('a command that SSM does not know yet is running', async () => {

@@ -80,7 +80,7 @@ describe('TargetGroups', () => {
     ['initial', 'initial'],
     ['healthy', 'healthy'],
     ['unhealthy', 'unhealthy'],
-    ['unhealthy.draining', 'draining'],
+    ['unhealthy.draining', 'unhealthy'],
     ['unused', 'unused'],
     ['draining', 'draining'],
     ['unavailable', 'unavailable'],

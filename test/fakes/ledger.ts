@@ -65,11 +65,14 @@ export class FakeLedger implements Ledger {
   }
 
   setMaintenance(cluster: string, maintenance: Maintenance | null): Promise<void> {
-    return this.#aws.call(
-      'Ledger.setMaintenance',
-      [cluster, maintenance],
-      () => void this.#set(cluster, { maintenance }),
-    );
+    return this.#aws.call('Ledger.setMaintenance', [cluster, maintenance], () => {
+      const now = this.#of(cluster);
+      const other = now.maintenance !== null && now.maintenance.node !== maintenance?.node;
+      if (maintenance !== null && (now.claim !== null || other)) {
+        throw new Conflict(`${cluster} is claimed, or another of its nodes is in maintenance`);
+      }
+      this.#set(cluster, { maintenance });
+    });
   }
 
   setSuspicion(cluster: string, node: string, suspicion: Suspicion | null): Promise<void> {

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { DEADLINES } from '../../lambdas/recovery/wait.ts';
 import { HOST_SCRIPTS, documentLines } from '../../lib/capabilities/host-documents.ts';
 import { ROOT, exampleTemplate, resourcesOf, temporary } from './fixture.ts';
 
@@ -89,6 +90,29 @@ describe('documents', () => {
   ])('accept for %s the value %s', (name, value) => {
     const parameter = HOST_SCRIPTS.flatMap((s) => s.parameters).find((p) => p.name === name);
     expect(new RegExp(parameter?.allowedPattern ?? '$^').test(value)).toBe(true);
+  });
+
+  /** Run Command may take this long to deliver; then the document's own time begins. */
+  const DELIVERY_SECONDS = 60;
+  it.each([
+    ['position', DEADLINES.positionMs, ['FACTS', 'DEVICE']],
+    ['prepare', DEADLINES.prepareMs, ['FACTS', 'DEVICE']],
+    ['join', DEADLINES.joinMs, ['FACTS', 'DEVICE', 'STOP', 'JOIN']],
+    ['bootstrap', DEADLINES.bootstrapMs, ['FACTS', 'DEVICE', 'BOOTSTRAP']],
+    ['stop', DEADLINES.prepareMs, ['FACTS', 'STOP']],
+  ] as const)(
+    'let %s run for longer than its own limits, and end it before its step stops asking',
+    (name, ms, limits) => {
+      const lib = readFileSync(join(ROOT, 'nodes', 'galera', 'lib.sh'), 'utf8');
+      const own = limits.map((l) => Number(new RegExp(`REJOIN_${l}_SECONDS:-(\\d+)`).exec(lib)?.[1]));
+      const script = HOST_SCRIPTS.find((s) => s.script === name);
+      expect(script?.timeoutSeconds).toBeGreaterThan(own.reduce((sum, seconds) => sum + seconds, 0));
+      expect((script?.timeoutSeconds ?? 0) + DELIVERY_SECONDS).toBeLessThanOrEqual(ms / 1000);
+    },
+  );
+
+  it('leave ten minutes to the crash recovery of a position, since one that is cut off begins anew', () => {
+    expect(HOST_SCRIPTS.find((s) => s.script === 'position')?.timeoutSeconds).toBeGreaterThanOrEqual(600 + 300);
   });
 
   it('stay below the 64 KB that SSM takes', () => {

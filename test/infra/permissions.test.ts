@@ -1,6 +1,7 @@
+import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, it } from 'vitest';
 import { UNSCOPED } from '../../lib/permissions.ts';
-import { exampleTemplate, resourcesOf } from './fixture.ts';
+import { exampleConfig, exampleStack, exampleTemplate, newApp, resourcesOf } from './fixture.ts';
 
 interface Statement {
   readonly Action: string | readonly string[];
@@ -37,6 +38,25 @@ describe('IAM', () => {
         .map((a) => `${id}: ${a}`),
     );
     expect(wild).toEqual([]);
+  });
+
+  it("publishes to a topic that is encrypted with the platform team's key by leave to use it, through SNS", () => {
+    const config = {
+      ...exampleConfig(),
+      notifyTopicArn: 'arn:aws:sns:eu-west-1:111122223333:ops',
+      notifyTopicKeyArn: 'arn:aws:kms:eu-west-1:111122223333:key/01234567-89ab-cdef-0123-456789abcdef',
+    };
+    const withKey = Template.fromStack(exampleStack(newApp(), config));
+    const holders = resourcesOf(withKey, 'AWS::IAM::Policy').filter(([, policy]) =>
+      (policy.Properties['PolicyDocument'] as { Statement: readonly Statement[] }).Statement.some(
+        (s) => s.Resource === config.notifyTopicKeyArn && actionsOf(s).includes('kms:GenerateDataKey'),
+      ),
+    );
+    expect(holders.map(([id]) => /^Rejoin(Reconcile|Replace|Bootstrap)Function/.exec(id)?.[1]).sort()).toEqual([
+      'Bootstrap',
+      'Reconcile',
+      'Replace',
+    ]);
   });
 
   it('uses no policy managed by AWS', () => {

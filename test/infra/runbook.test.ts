@@ -73,6 +73,7 @@ describe('alarms', () => {
     const expected = [
       ...FUNCTION_NAMES.map((f) => `rejoin-${f}-errors`),
       ...WORKFLOW_NAMES.flatMap((w) => [`rejoin-${w}-workflow-failed`, `rejoin-${w}-workflow-timed-out`]),
+      'rejoin-reconcile-obstructed',
       'rejoin-reconcile-queue-age',
       'rejoin-watch-not-running',
     ];

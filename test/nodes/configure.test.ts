@@ -108,6 +108,12 @@ describe('configure, against an instance metadata service', () => {
     expect(await readFile(join(dir, 'etc', 'node.env'), 'utf8')).toBe(first);
   });
 
+  it('writes the facts last, since scripts wait for them: a database that could not be held down has none', async () => {
+    await writeFile(join(dir, 'systemctl'), '#!/bin/sh\nexit 1\n');
+    expect((await configure()).code).not.toBe(0);
+    expect(await readdir(dir)).not.toContain('etc');
+  });
+
   it('takes what an image does otherwise from the environment', async () => {
     await configure({ REJOIN_PORT: '3307', REJOIN_DATA_DEVICE: '' });
     const facts = await readFile(join(dir, 'etc', 'node.env'), 'utf8');

@@ -1,4 +1,5 @@
 /** Claim, ask every node for its position, choose. */
+import { HostOffline } from '../../cloud/ports.ts';
 import { RecoveryError } from '../../model/recovery.ts';
 import type { Instance } from '../../model/view.ts';
 import { takeClaim } from '../../recovery/claim.ts';
@@ -41,7 +42,8 @@ export const positions: Step<BootstrapState> = async (state, context) => {
   for (const node of open) {
     const commandId = asking[node];
     if (commandId === undefined) {
-      if (online.includes(node)) asking[node] = await ports.hosts.start(node, 'galera-position', {});
+      const id = online.includes(node) ? await ask(context, node) : null;
+      if (id !== null) asking[node] = id;
       continue;
     }
     const said = await ports.hosts.state(node, commandId);
@@ -61,6 +63,17 @@ export const positions: Step<BootstrapState> = async (state, context) => {
   const patience = missing.some((id) => asking[id] !== undefined) ? DEADLINES.positionMs : SILENT_MS;
   return { ready: missing.length === 0 || context.waitedMs > patience, asking, positions: found };
 };
+
+/** Null while the host does not take commands, though SSM still, or already, says that it is online. */
+async function ask({ ports }: StepContext, node: string): Promise<string | null> {
+  try {
+    return await ports.hosts.start(node, 'galera-position', {});
+  } catch (error) {
+    if (!(error instanceof HostOffline)) throw error;
+    ports.log.warn('galera-position is not started yet', { instance: node, why: error.message });
+    return null;
+  }
+}
 
 /** @throws RecoveryError PrimaryComponentExists, NodeDidNotAnswer, PositionsDisagree, BootstrapFailed. */
 export const choose: Step<BootstrapState> = async (state, context) => {

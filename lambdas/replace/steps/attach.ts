@@ -25,7 +25,7 @@ export const attach: Step<ReplaceState> = async (state, context) => {
   const joiner = joinerOf(state);
   const instance = await describe(context, joiner);
   const [found] = await context.ports.volumes.byIds([volume]);
-  const use = useOf(found, joiner, state.node, instance?.zone ?? null);
+  const use = useOf(spec.name, found, joiner, state.node, instance?.zone ?? null);
   if (use.kind === 'gone') return launchAgain(state, context, joiner, `${volume}: ${use.why}`);
   if (use.kind === 'attached') {
     await context.ports.volumes.tag(volume, { [CLUSTER_TAG]: spec.name });

@@ -1,7 +1,9 @@
 /** Makes sure that the lost node cannot come back: EC2 says stopped or terminated, and nothing less is proof. */
+import { RecoveryError } from '../../model/recovery.ts';
 import { explain } from '../../recovery/finish.ts';
 import { mayDestroy, mustBeOurs, othersServe } from '../../recovery/guard.ts';
 import { describe } from '../../recovery/nodes.ts';
+import { isRefusal } from '../../recovery/refusal.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { DEADLINES, failAfter } from '../../recovery/wait.ts';
@@ -52,10 +54,21 @@ export const fence: Step<ReplaceState> = async (state, context) => {
       `stops ${instance.id} by force`,
       `EC2 says running, its database does not serve: ${state.reason}`,
     );
-    await context.ports.instances.stop(instance.id);
+    await stop(context, instance.id);
   }
   return { ...fresh, ready: false };
 };
+
+async function stop({ ports }: StepContext, id: string): Promise<void> {
+  try {
+    await ports.instances.stop(id);
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    // It has left `running` since the look: the next one tells.
+    if (error.name === 'IncorrectInstanceState') return;
+    throw new RecoveryError('FenceFailed', `EC2 refuses to stop ${id}: ${error.name}: ${error.message}`);
+  }
+}
 
 /** Reached from a failed rejoin in place: from here on the node is replaced. */
 async function noteFailedRejoin(state: ReplaceState, context: StepContext): Promise<Partial<ReplaceState>> {

@@ -6,6 +6,7 @@ import type { ClusterSpec } from '../../model/spec.ts';
 import type { Instance } from '../../model/view.ts';
 import { holdClaim } from '../../recovery/guard.ts';
 import { isLive, isMember, isOurs, probeAll } from '../../recovery/nodes.ts';
+import { isRefusal } from '../../recovery/refusal.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { chooseSubnets } from '../choose-zone.ts';
@@ -59,12 +60,16 @@ export const launch: Step<ReplaceState> = async (state, context) => {
   return { joiner: joiner.id, volume: kept, seed: kept === null ? 'peer' : 'volume', path: 'on', command: null };
 };
 
-async function usableVolume(state: ReplaceState, { ports }: StepContext): Promise<string | null> {
+async function usableVolume(state: ReplaceState, context: StepContext): Promise<string | null> {
+  const { ports, cluster } = context;
   if (state.volume === null) return null;
   const [found] = await ports.volumes.byIds([state.volume]);
-  const use = useOf(found, null, state.node, state.lost?.zone ?? null);
   // Attached to somebody else may mean attached to the joiner of an earlier try: Attach decides that.
-  return use.kind === 'gone' && found?.state !== 'in-use' ? null : state.volume;
+  const free = found?.state === 'in-use' ? { ...found, attachedTo: state.node } : found;
+  const use = useOf(cluster, free, null, state.node, state.lost?.zone ?? null);
+  if (use.kind !== 'gone') return state.volume;
+  await record(context, `unusable-${state.volume}`, `launches without ${state.volume}`, use.why);
+  return null;
 }
 
 /** Does the instance have a data volume of its own, so that the surviving one finds its place taken. */
@@ -116,6 +121,10 @@ async function launchSomewhere(
       });
     } catch (error) {
       const code = noRoom(error);
+      if (code === null && isRefusal(error)) {
+        const { id } = spec.launchTemplate;
+        throw new RecoveryError('LaunchFailed', `EC2 refuses to launch ${id}: ${error.name}: ${error.message}`);
+      }
       if (code === null) throw error;
       refusals.push(`${subnet.zone} (${subnet.id}): ${code}`);
       await record(

@@ -10,7 +10,9 @@ import { adoptable } from './launch.ts';
 
 /**
  * The state that Catch handed over is the one before the failed step, so the instances are found by their tags and the
- * claim. Only what this incident launched is touched; a member, or one that may be catching up as one, stays.
+ * claim. Only what this execution launched or went on with is touched: what another one launched for the incident may
+ * have become a member since, and a single probe that fails is no proof that it is none. A member, or one that may be
+ * catching up as one, stays.
  * @throws RecoveryError ClaimLost, BrakeEngaged: then everything stays as it is, and Escalate says so.
  */
 export const leaveSafe: Step<ReplaceState> = async (state, context) => {
@@ -18,7 +20,11 @@ export const leaveSafe: Step<ReplaceState> = async (state, context) => {
   const { claim } = (await ports.ledger.read(cluster)).cluster;
   if (claim?.execution !== context.execution) return { command: null };
   const launched = (await ports.instances.ofCluster(cluster)).filter(
-    (i) => i.id !== state.node && isOurs(i, cluster) && adoptable(i, context.incident, state.node),
+    (i) =>
+      i.id !== state.node &&
+      isOurs(i, cluster) &&
+      adoptable(i, context.incident, state.node) &&
+      (i.id === claim.joiner || i.launchedAtMs >= toSecond(context.startedAtMs)),
   );
   if (launched.length === 0) return { command: null };
   const spec = await loadSpec(context);
@@ -30,10 +36,20 @@ export const leaveSafe: Step<ReplaceState> = async (state, context) => {
         `leaves ${node.instance.id} running`,
         'it is a member of the cluster',
       );
+    } else if (state.error?.Error === 'NotCaughtUp') {
+      await record(
+        context,
+        `kept-${node.instance.id}`,
+        `leaves ${node.instance.id} running`,
+        'its database runs and may be receiving its data yet: ending that would mean to begin anew',
+      );
     } else await takeBack(state, context, spec, node.instance);
   }
   return { command: null };
 };
+
+/** EC2 gives launch times in whole seconds. */
+const toSecond = (ms: number): number => Math.floor(ms / 1000) * 1000;
 
 /** A volume attached after the launch outlives the instance (EC2's default), unless somebody has changed that. */
 async function takeBack(

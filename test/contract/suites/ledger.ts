@@ -148,9 +148,23 @@ export function ledgerContract(world: () => World): void {
       await ledger().setMaintenance(c, maintenance);
       await ledger().setEscalation(c, escalation);
       expect((await ledger().read(c)).cluster).toEqual({ ...EMPTY_LEDGER, maintenance, escalation });
+      await ledger().setEscalation(c, { ...escalation, acknowledgedBy: 'ada' });
+      expect((await ledger().read(c)).cluster.escalation).toEqual({ ...escalation, acknowledgedBy: 'ada' });
       await ledger().setMaintenance(c, null);
       await ledger().setEscalation(c, null);
       expect((await ledger().read(c)).cluster).toEqual(EMPTY_LEDGER);
+    });
+
+    it('maintenance does not begin under a claim, nor beside another node’s, and changes nothing then', async () => {
+      const [claimed, busy] = [aCluster(), aCluster()];
+      const maintenance = { node: 'i-1', by: 'ada', sinceMs: T0 };
+      await ledger().claim(claimed, aClaim());
+      await expect(ledger().setMaintenance(claimed, maintenance)).rejects.toBeInstanceOf(Conflict);
+      expect((await ledger().read(claimed)).cluster.maintenance).toBeNull();
+      await ledger().setMaintenance(busy, maintenance);
+      await expect(ledger().setMaintenance(busy, { ...maintenance, node: 'i-2' })).rejects.toBeInstanceOf(Conflict);
+      await ledger().setMaintenance(busy, maintenance);
+      expect((await ledger().read(busy)).cluster.maintenance).toEqual(maintenance);
     });
 
     it('suspicions are kept per node', async () => {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { bootstrapping } from '../../../lambdas/bootstrap/steps.ts';
 import { bootstrapDefinition } from '../../../lib/workflows/bootstrap.ts';
+import { HostOffline } from '../../../lambdas/cloud/ports.ts';
 import { READER_GROUP, STATE_UUID, aStatus, answered } from '../../fakes/index.ts';
 import { World, failed } from '../../support/recovery-world.ts';
 import type { Run } from '../../support/asl.ts';
@@ -91,6 +92,23 @@ describe('the bootstrap workflow', () => {
       }
     }
   }, 120_000);
+
+  it('asks a host again that SSM calls online and does not take commands for', async () => {
+    const world = down();
+    let refused = 0;
+    const { hosts } = world.cloud;
+    const start = hosts.start.bind(hosts);
+    hosts.start = (instance, name, parameters) => {
+      if (name !== 'galera-position' || instance !== world.node(2).id || refused === 5) {
+        return start(instance, name, parameters);
+      }
+      refused += 1;
+      return Promise.reject(new HostOffline('Instances not in a valid state for account'));
+    };
+    const ended = await run(world);
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(refused).toBe(5);
+  });
 
   it('goes on without a node that fails to join, and says so', async () => {
     const world = down();

@@ -1,14 +1,15 @@
 /** AWS services that are away while a node dies: what does not need them goes on. */
 import { describe, expect, it } from 'vitest';
 import { CloudUnavailable } from '../../../lambdas/cloud/ports.ts';
+import type { Claim } from '../../../lambdas/model/ledger.ts';
 import { reconcile } from '../../../lambdas/reconcile/reconcile.ts';
 import { WRITER_GROUP, fakeCloud, healthyCluster } from '../../fakes/index.ts';
 import type { FakeCloud } from '../../fakes/index.ts';
 
-const CLAIM = {
+const CLAIM: Claim = {
   execution: 'arn:aws:states:eu-west-1:123456789012:execution:replace:orders-x',
   ...{ incident: 'orders-x-e1', mode: 'add', node: null, joiner: null, donor: null, claimedAtMs: 0 },
-} as const;
+};
 const away = new CloudUnavailable('failed after 2 attempts: Throttling: Rate exceeded');
 
 function writerTerminated(): { cloud: FakeCloud; a: string; b: string } {
@@ -38,7 +39,12 @@ describe('rule 9: Route 53 is away', () => {
   it('no incident closes on a record that nobody could read', async () => {
     const cloud = fakeCloud();
     healthyCluster(cloud.aws);
-    await cloud.ledger.openIncident('orders', { id: 'orders-x-e1', openedAtMs: 0, node: null, diagnosis: 'QUORUM_LOST' });
+    await cloud.ledger.openIncident('orders', {
+      id: 'orders-x-e1',
+      openedAtMs: 0,
+      node: null,
+      diagnosis: 'QUORUM_LOST',
+    });
     cloud.aws.failNext('DnsZones.read', away);
     await reconcile('orders', cloud);
     expect(cloud.aws.ledgers.get('orders')?.incident).not.toBeNull();
@@ -67,5 +73,23 @@ describe('Step Functions is away while a workflow holds the claim', () => {
     expect(routedWriter(cloud)).toEqual([b]);
     expect(cloud.aws.ledgers.get('orders')?.claim).not.toBeNull();
     expect(cloud.aws.executions.size).toBe(0);
+  });
+});
+
+describe('a reconcile that cannot do what it wants', () => {
+  it.each([
+    ['AWS does not answer', 'TargetGroups.health', away],
+    ['a change is refused', 'TargetGroups.deregister', new Error('AccessDenied')],
+    ['a record cannot be read', 'DnsZones.read', away],
+  ])('counts itself without a cluster, which an alarm looks at: %s', async (_, operation, error) => {
+    const { cloud } = writerTerminated();
+    cloud.aws.failNext(operation, error, { times: 100 });
+    await reconcile('orders', cloud);
+    expect(cloud.metrics.total('ReconcileObstructed')).toBeGreaterThan(0);
+    cloud.aws.before = null;
+    const before = cloud.metrics.total('ReconcileObstructed');
+    await cloud.clock.advance(2000);
+    await reconcile('orders', cloud);
+    expect(cloud.metrics.total('ReconcileObstructed')).toBe(before);
   });
 });

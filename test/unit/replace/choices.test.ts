@@ -97,6 +97,7 @@ describe('useOf', () => {
     [undefined, 'gone'],
     [volume(), 'attach'],
     [volume({ zone: 'eu-west-1b' }), 'gone'],
+    [volume({ tags: {} }), 'gone'],
     [volume({ state: 'in-use', attachedTo: 'joiner' }), 'attached'],
     [volume({ state: 'in-use', attachedTo: 'lost' }), 'detach'],
     [volume({ state: 'in-use', attachedTo: 'stranger' }), 'gone'],
@@ -105,7 +106,7 @@ describe('useOf', () => {
     [volume({ state: 'deleting' }), 'gone'],
     [volume({ state: 'error' }), 'gone'],
   ] satisfies [Volume | undefined, string][])('%o is %s', (found, expected) => {
-    expect(useOf(found, 'joiner', 'lost', 'eu-west-1a').kind).toBe(expected);
+    expect(useOf('orders', found, 'joiner', 'lost', 'eu-west-1a').kind).toBe(expected);
   });
 });
 
