@@ -144,9 +144,9 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
     async closeIncident(cluster, incident) {
       await update({
         key: stateKey(cluster),
-        set: 'REMOVE #incident',
+        set: 'SET #epoch = if_not_exists(#epoch, :zero) + :one REMOVE #incident',
         condition: '#incident.#id = :i',
-        values: { ':i': incident },
+        values: { ':i': incident, ':zero': 0, ':one': 1 },
       });
     },
 

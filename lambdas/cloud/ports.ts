@@ -128,6 +128,7 @@ export interface Ledger {
   setEscalation(cluster: string, escalation: Escalation | null): Promise<void>;
   /** Opens the incident unless one is open already (then answers that one). */
   openIncident(cluster: string, incident: OpenIncident): Promise<OpenIncident>;
+  /** Raises the epoch, which names incidents: the next one must not be told and recorded as this one again. */
   closeIncident(cluster: string, incident: string): Promise<void>;
   /** Appends lines to an incident's record; `key` makes a repeated line (a retried step) land once. */
   record(cluster: string, incident: string, key: string, entry: IncidentEntry): Promise<void>;

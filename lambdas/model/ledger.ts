@@ -1,6 +1,7 @@
 /**
  * What must be remembered between runs, in one DynamoDB table. Everything else is re-read from AWS.
- * All writes are conditional; the epoch goes up by one with every change of writer or claim.
+ * All writes are conditional; the epoch goes up by one with every change of writer or claim,
+ * and when an incident closes (incidents are named by it).
  */
 
 /** A workflow's sole right to act on a cluster (safety rule 5). It ends with its workflow, never by a clock. */

@@ -98,6 +98,8 @@ async function maintenanceOff({ cluster, node, by }: OfNode, ports: OperatePorts
       `${node} of ${cluster} is not in maintenance; in maintenance is ${ledger.maintenance?.node ?? 'no node'}`,
     );
   }
+  // Silence while a person worked on it is no evidence: whatever is suspected of it is suspected from now on.
+  await ports.ledger.setSuspicion(cluster, node, null);
   await ports.ledger.setMaintenance(cluster, null);
   await note(cluster, ledger, 'maintenance off', `${node}, by ${by}`, ports);
   await ask([cluster], 'maintenance-off', ports);

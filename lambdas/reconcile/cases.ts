@@ -121,14 +121,23 @@ export function objection(s: Situation, c: Case, nowMs: number): Refusal | null 
   return null;
 }
 
+/**
+ * Hung needs the peers' word that it is out. Crashed needs no word (they may all be gone), but is held up by a contrary one:
+ * started again too early, a node that was just joining would be killed in its state transfer. The peers' eviction takes
+ * 5 s (`evs.suspect_timeout`), and a rejoin before it would have to wait for it in any case.
+ */
 function tooEarly(s: Situation, c: Case, nowMs: number): string | null {
   if (c.dueAtMs !== null && nowMs < c.dueAtMs) {
     return `${c.diagnosis} has to last ${secondsUntil(c.dueAtMs, nowMs)} s longer`;
   }
   const node = c.node === null ? undefined : nodeOf(s, c.node);
-  if (c.diagnosis !== 'NODE_UNRESPONSIVE' || node === undefined) return null;
+  if (node === undefined) return null;
   const opinion = peersOpinion(s.component, node);
-  return opinion.kind === 'castOut' ? null : `its peers have not cast it out (${opinion.says})`;
+  if (c.diagnosis === 'NODE_CRASHED' && opinion.kind === 'member') {
+    return `a node that receives a state transfer does not listen either, and its peers have not cast it out (${opinion.says})`;
+  }
+  if (c.diagnosis !== 'NODE_UNRESPONSIVE' || opinion.kind === 'castOut') return null;
+  return `its peers have not cast it out (${opinion.says})`;
 }
 
 /** The same incident or the same node was given up on, less than `retryAfterSeconds` ago. */

@@ -153,7 +153,10 @@ export function relevant(
     ...[ledger.writer, ledger.claim?.node, ledger.incident?.node].flatMap((id) => id ?? []),
   ]);
   const replaced = new Set(nodes.flatMap((n) => n.instance.tags[REPLACES_TAG] ?? []));
-  const tooFew = nodes.filter((n) => !isTerminated(n)).length < spec.nodes;
+  // A stopped node that has been replaced explains nothing: it is there, and no capacity.
+  const inPlace = nodes.filter((n) => !isTerminated(n));
+  const succeeded = new Set(inPlace.flatMap((n) => n.instance.tags[REPLACES_TAG] ?? []));
+  const tooFew = inPlace.filter((n) => !succeeded.has(n.instance.id)).length < spec.nodes;
   const matters = (n: Node): boolean => named.has(n.instance.id) || (tooFew && !replaced.has(n.instance.id));
   return nodes.filter((n) => !isTerminated(n) || matters(n)).sort((a, b) => (a.instance.id < b.instance.id ? -1 : 1));
 }

@@ -25,7 +25,7 @@ const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'A
  */
 export async function startRecovery(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
   const braked = await brake(change, view, ports);
-  
+  if (braked !== null) return braked;
   const { mode, incident, node, reason } = change;
   const first = Number(/-(\d+)$/.exec(change.executionName)?.[1] ?? 1);
   for (let attempt = first; attempt < first + MAX_NAMES; attempt += 1) {

@@ -33,9 +33,15 @@ is_member() {
   rejoin_fail 41 "this node is in a primary component of $rejoin_size with members '$rejoin_members', none of which is among Peers '$peers': two clusters have gone apart. Expected it to be outside; compare both by galera-position and stop one by galera-stop"
 }
 
-# Was the process started by this script for these peers and this donor, so that it may be joining still.
+# Was the process started by this script, so that it may be joining still: for these peers and this donor, or for others if
+# it is in touch with the cluster already. To kill it in its state transfer would only begin the transfer anew.
 is_our_joiner() {
-  [ "$(cat "$REJOIN_STATE_DIR/joiner" 2>/dev/null)" = "$1 $(rejoin_started "$1") $peers $donor" ]
+  known=$(cat "$REJOIN_STATE_DIR/joiner" 2>/dev/null) || return 1
+  case $known in
+    "$1 $(rejoin_started "$1") $peers $donor") return 0 ;;
+    "$1 $(rejoin_started "$1") "*) has_begun ;;
+    *) return 1 ;;
+  esac
 }
 
 end_process() {

@@ -97,7 +97,8 @@ export class FakeLedger implements Ledger {
 
   closeIncident(cluster: string, incident: string): Promise<void> {
     return this.#aws.call('Ledger.closeIncident', [cluster, incident], () => {
-      if (this.#of(cluster).incident?.id === incident) this.#set(cluster, { incident: null });
+      const { incident: open, epoch } = this.#of(cluster);
+      if (open?.id === incident) this.#set(cluster, { incident: null, epoch: epoch + 1 });
     });
   }
 

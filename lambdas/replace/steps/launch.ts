@@ -106,7 +106,12 @@ async function launchSomewhere(
   volume: string | null,
 ): Promise<Instance> {
   const refusals: string[] = [];
+  const full = await foundFull(context);
   for (const subnet of subnets) {
+    if (full.has(noRoomIn(subnet))) {
+      refusals.push(`${subnet.zone} (${subnet.id}): no room before`);
+      continue;
+    }
     const withVolume = volume !== null && subnet.zone === state.lost?.zone;
     const withoutDevice = withVolume ? spec.dataDevice : null;
     try {
@@ -130,7 +135,7 @@ async function launchSomewhere(
       await record(
         context,
         `no-room-${subnet.id}`,
-        `cannot launch in ${subnet.zone}`,
+        noRoomIn(subnet),
         `EC2 answered ${code}: tries the next zone`,
       );
     }
@@ -139,6 +144,17 @@ async function launchSomewhere(
     'LaunchFailed',
     `EC2 has no room for ${spec.launchTemplate.id} in any subnet of ${spec.name}: ${refusals.join('; ')}; give it another instance type or subnet`,
   );
+}
+
+const noRoomIn = ({ zone, id }: ClusterSpec['subnets'][number]): string => `cannot launch in ${zone} (${id})`;
+
+/**
+ * Subnets that had no room earlier in this execution stay out: a try that was killed may have launched in a later one, and
+ * a first subnet that has room by now would be a second launch. Clocks may differ by a second.
+ */
+async function foundFull({ ports, cluster, incident, who, startedAtMs }: StepContext): Promise<ReadonlySet<string>> {
+  const entries = await ports.ledger.incident(cluster, incident);
+  return new Set(entries.filter((e) => e.who === who && e.atMs >= startedAtMs - 1000).map((e) => e.what));
 }
 
 /** A lack of capacity comes with status 500, so that the adapter wraps it as unavailable: the code is in the cause. */

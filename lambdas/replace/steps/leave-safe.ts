@@ -6,6 +6,7 @@ import type { Step, StepContext } from '../../recovery/step.ts';
 import type { Instance } from '../../model/view.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
 import type { ReplaceState } from '../state.ts';
+import { UNUSABLE_TAG, dataVolumeOf } from '../choose-volume.ts';
 import { adoptable } from './launch.ts';
 
 /**
@@ -75,5 +76,19 @@ async function takeBack(
     `terminates ${instance.id}`,
     'it was launched for this incident and never became a member',
   );
+  await markOwnDisk(state, context, spec, instance);
   await context.ports.instances.terminate(instance.id);
+}
+
+/** Its own data disk outlives it and holds nothing whole: no later try may take it for the lost node's data. */
+async function markOwnDisk(
+  state: ReplaceState,
+  context: StepContext,
+  spec: ClusterSpec,
+  instance: Instance,
+): Promise<void> {
+  const id = dataVolumeOf(instance, spec.dataDevice);
+  if (id === null || id === state.volume) return;
+  await context.ports.volumes.tag(id, { [UNUSABLE_TAG]: context.incident });
+  await record(context, `left-${id}`, `leaves the volume ${id}`, `the disk of ${instance.id}, which never had all data`);
 }

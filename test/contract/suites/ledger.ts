@@ -184,9 +184,10 @@ export function ledgerContract(world: () => World): void {
       expect(await ledger().openIncident(c, second)).toEqual(first);
       await ledger().closeIncident(c, 'inc-2');
       expect((await ledger().read(c)).cluster.incident).toEqual(first);
+      expect((await ledger().read(c)).cluster.epoch).toBe(0);
       await ledger().closeIncident(c, 'inc-1');
       await ledger().closeIncident(c, 'inc-1');
-      expect((await ledger().read(c)).cluster.incident).toBeNull();
+      expect((await ledger().read(c)).cluster).toMatchObject({ incident: null, epoch: 1 });
       expect(await ledger().openIncident(c, second)).toEqual(second);
     });
 

@@ -69,6 +69,14 @@ describe('maintenance', () => {
     expect(answer.message).toContain(message);
   });
 
+  it('ends with a clean slate: what was silent while a person worked on it is not held against the node', async () => {
+    const { a, ask, cloud } = setUp();
+    await ask({ action: 'maintenance-on', cluster: 'orders', node: a, by: 'ada' });
+    await cloud.ledger.setSuspicion('orders', a, { sinceMs: 0, kind: 'refused' });
+    await ask({ action: 'maintenance-off', cluster: 'orders', node: a, by: 'ada' });
+    expect((await cloud.ledger.read('orders')).cluster.suspicions).toEqual({});
+  });
+
   it('of a node that is not in maintenance cannot end', async () => {
     const { a, ask } = setUp();
     const answer = await ask({ action: 'maintenance-off', cluster: 'orders', node: a, by: 'ada' });

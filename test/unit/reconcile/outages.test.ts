@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CloudUnavailable } from '../../../lambdas/cloud/ports.ts';
 import type { Claim } from '../../../lambdas/model/ledger.ts';
 import { reconcile } from '../../../lambdas/reconcile/reconcile.ts';
-import { WRITER_GROUP, fakeCloud, healthyCluster } from '../../fakes/index.ts';
+import { WRITER_GROUP, aStatus, answered, fakeCloud, healthyCluster } from '../../fakes/index.ts';
 import type { FakeCloud } from '../../fakes/index.ts';
 
 const CLAIM: Claim = {
@@ -91,5 +91,35 @@ describe('a reconcile that cannot do what it wants', () => {
     await cloud.clock.advance(2000);
     await reconcile('orders', cloud);
     expect(cloud.metrics.total('ReconcileObstructed')).toBe(before);
+  });
+});
+
+describe('trouble that comes again after its incident was closed, with no recovery in between', () => {
+  it('is another incident, and people are told again', async () => {
+    const cloud = fakeCloud();
+    const ids = healthyCluster(cloud.aws).map((i) => i.id);
+    const wellAs = ids.map((id) => cloud.aws.probes.get(id));
+    const loseQuorum = async (): Promise<void> => {
+      for (const id of ids) {
+        cloud.aws.probes.set(id, (atMs) => answered(aStatus({ component: 'Non-Primary', ready: false }), atMs));
+      }
+      for (let look = 0; look < 3; look += 1) {
+        await reconcile('orders', cloud);
+        await cloud.clock.advance(2000);
+      }
+      ids.forEach((id, i) => {
+        const well = wellAs[i];
+        if (well !== undefined) cloud.aws.probes.set(id, well);
+      });
+      await reconcile('orders', cloud);
+      expect(cloud.aws.ledgers.get('orders')?.incident).toBeNull();
+    };
+    await loseQuorum();
+    const first = cloud.aws.published.length;
+    expect(first).toBeGreaterThan(0);
+    await cloud.clock.advance(3 * 3600_000);
+    await loseQuorum();
+    expect(cloud.aws.published).toHaveLength(2 * first);
+    expect(cloud.aws.incidents.size).toBe(2);
   });
 });
