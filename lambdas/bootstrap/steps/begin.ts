@@ -1,6 +1,7 @@
 /** Claim, ask every node for its position, choose. */
 import { HostOffline } from '../../cloud/ports.ts';
 import { RecoveryError } from '../../model/recovery.ts';
+import { REPLACES_TAG } from '../../model/spec.ts';
 import type { Instance } from '../../model/view.ts';
 import { takeClaim } from '../../recovery/claim.ts';
 import { tail } from '../../recovery/command.ts';
@@ -80,7 +81,9 @@ export const choose: Step<BootstrapState> = async (state, context) => {
   const spec = await loadSpec(context);
   const all = (await context.ports.instances.ofCluster(spec.name)).filter(mayHoldData);
   const { writer } = (await context.ports.ledger.read(spec.name)).cluster;
-  const missing = spec.nodes - new Set([...all.map((i) => i.id), ...state.giveUp]).size;
+  // A node that is there beside its replacement fills one place with it: the third may be gone, with the newest writes.
+  const places = all.filter((i) => !all.some((other) => other.tags[REPLACES_TAG] === i.id)).map((i) => i.id);
+  const missing = spec.nodes - new Set([...places, ...state.giveUp]).size;
   const nodes = [
     ...all.map((i) => i.id),
     ...Array.from({ length: Math.max(0, missing) }, (_, i) => `missing node ${i + 1}`),
