@@ -107,15 +107,27 @@ export function documentLines(folder: string, { script, parameters }: HostScript
 
 export class HostDocuments extends Construct {
   readonly prefix: string;
-  readonly arns: readonly string[];
+  private readonly arns: ReadonlyMap<string, string>;
 
   constructor(scope: Construct, id: string, props: { readonly prefix: string; readonly scripts: string }) {
     super(scope, id);
     this.prefix = `${props.prefix}-`;
-    this.arns = HOST_SCRIPTS.map((script) => {
-      const name = `${this.prefix}galera-${script.script}`;
-      this.document(name, script, props.scripts);
-      return Stack.of(this).formatArn({ service: 'ssm', resource: 'document', resourceName: name });
+    this.arns = new Map(
+      HOST_SCRIPTS.map((script) => {
+        const name = `${this.prefix}galera-${script.script}`;
+        this.document(name, script, props.scripts);
+        return [script.script, Stack.of(this).formatArn({ service: 'ssm', resource: 'document', resourceName: name })];
+      }),
+    );
+  }
+
+  /** ARNs of the documents of these scripts. Throws for a script that there is not. */
+  arnsOf(scripts: readonly string[]): readonly string[] {
+    return scripts.map((script) => {
+      const arn = this.arns.get(script);
+      if (arn === undefined)
+        throw new Error(`no host script is called "${script}"; there are ${[...this.arns.keys()].join(', ')}`);
+      return arn;
     });
   }
 

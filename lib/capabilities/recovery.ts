@@ -13,6 +13,10 @@ import type { FunctionNetwork } from './plane-function.ts';
 import type { WorkQueue } from './queues.ts';
 import { Workflow } from './workflow.ts';
 
+/** What each workflow runs on hosts: only a bootstrap may start a new primary component. */
+const REPLACE_SCRIPTS = ['prepare', 'join', 'position', 'stop'];
+const BOOTSTRAP_SCRIPTS = ['position', 'bootstrap', 'join'];
+
 export interface RecoveryProps {
   readonly foundation: Foundation;
   readonly network: FunctionNetwork;
@@ -34,13 +38,14 @@ export interface RecoveryWorkflows {
 function steps(
   scope: Construct,
   { foundation, ledger, reconcile, documents }: RecoveryProps,
+  scripts: readonly string[],
 ): readonly PolicyStatement[] {
   return [
     allow.readSpec(scope),
     allow.describeInstances(),
     allow.describeTargets(),
     allow.onLedger(ledger, 'BatchGetItem', 'ConditionCheckItem', 'GetItem', 'UpdateItem'),
-    ...allow.runScripts(scope, documents.arns),
+    ...allow.runScripts(scope, documents.arnsOf(scripts)),
     allow.sendTo(reconcile.queue),
     ...allow.publishTo(scope, foundation.topic),
     allow.useKey(scope, foundation.key, ['sqs', 'sns', 'dynamodb']),
@@ -59,13 +64,13 @@ export function recoveryWorkflows(scope: Construct, props: RecoveryProps): Recov
   const replace = new Workflow(scope, 'Replace', {
     ...shared,
     name: 'replace',
-    statements: [...steps(scope, props), ...allow.replaceInstances(scope)],
+    statements: [...steps(scope, props, REPLACE_SCRIPTS), ...allow.replaceInstances(scope)],
     definition: replaceDefinition,
   });
   const bootstrap = new Workflow(scope, 'Bootstrap', {
     ...shared,
     name: 'bootstrap',
-    statements: steps(scope, props),
+    statements: steps(scope, props, BOOTSTRAP_SCRIPTS),
     definition: bootstrapDefinition,
   });
   return {

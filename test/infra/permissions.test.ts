@@ -131,6 +131,13 @@ describe('IAM', () => {
     ]);
   });
 
+  it('lets only a bootstrap start a new primary component', () => {
+    const documents = (role: string): string =>
+      JSON.stringify(allowing('ssm:SendCommand', of(role)).map((s) => s.Resource));
+    expect(documents('Bootstrap')).toContain('galera-bootstrap');
+    expect(documents('Replace')).not.toContain('galera-bootstrap');
+  });
+
   it("runs only Rejoin's documents, on hosts with the tag", () => {
     const [documents, hosts] = [false, true].map((c) =>
       allowing('ssm:SendCommand', of('Replace')).filter((s) => (s.Condition !== undefined) === c),
