@@ -132,12 +132,7 @@ async function launchSomewhere(
       }
       if (code === null) throw error;
       refusals.push(`${subnet.zone} (${subnet.id}): ${code}`);
-      await record(
-        context,
-        `no-room-${subnet.id}`,
-        noRoomIn(subnet),
-        `EC2 answered ${code}: tries the next zone`,
-      );
+      await record(context, `no-room-${subnet.id}`, noRoomIn(subnet), `EC2 answered ${code}: tries the next zone`);
     }
   }
   throw new RecoveryError(

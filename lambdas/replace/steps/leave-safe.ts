@@ -90,5 +90,10 @@ async function markOwnDisk(
   const id = dataVolumeOf(instance, spec.dataDevice);
   if (id === null || id === state.volume) return;
   await context.ports.volumes.tag(id, { [UNUSABLE_TAG]: context.incident });
-  await record(context, `left-${id}`, `leaves the volume ${id}`, `the disk of ${instance.id}, which never had all data`);
+  await record(
+    context,
+    `left-${id}`,
+    `leaves the volume ${id}`,
+    `the disk of ${instance.id}, which never had all data`,
+  );
 }

@@ -1,0 +1,28 @@
+/** One Lambda invocation (or execution): what it may still do, and what it has seen of the ledger. */
+export class Actor {
+  readonly name: string;
+  /** The execution that it acts for, when it is a workflow's step. */
+  readonly execution: string | null;
+  /** Difference between its clock and the world's. */
+  readonly skewMs: number;
+  dead = false;
+  /** The ledger's epoch as this invocation last saw or wrote it. */
+  epoch: number | null = null;
+  /** Called once, when it dies. */
+  onDeath: (error: Error) => void = () => undefined;
+
+  constructor(name: string, execution: string | null = null, skewMs = 0) {
+    this.name = name;
+    this.execution = execution;
+    this.skewMs = skewMs;
+  }
+
+  die(errorName: string, why: string): void {
+    if (this.dead) return;
+    this.dead = true;
+    this.onDeath(Object.assign(new Error(why), { name: errorName }));
+  }
+}
+
+/** What a dead process answers. */
+export const never = new Promise<never>(() => undefined);

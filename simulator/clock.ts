@@ -1,0 +1,86 @@
+/** Virtual time under one scheduler: what is due first runs first; what is due at once runs in the order it was asked for. */
+import { FakeClock } from '../test/fakes/clock.ts';
+
+interface Due {
+  readonly atMs: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+export class SimClock extends FakeClock {
+  #now: number;
+  #order = 0;
+  readonly #heap: Due[] = [];
+  /** A look at the world after everything that ran at one moment has come to rest. */
+  afterStep: (() => void) | null = null;
+
+  constructor(startMs = Date.UTC(2026, 0, 15, 2, 0, 0)) {
+    super(startMs, { manual: true });
+    this.#now = startMs;
+  }
+
+  override nowMs(): number {
+    return this.#now;
+  }
+
+  override sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.in(ms, resolve));
+  }
+
+  /** Runs `work` after `ms`. */
+  in(ms: number, work: () => void): void {
+    this.#order += 1;
+    this.#push({ atMs: this.#now + Math.max(0, ms), order: this.#order, run: work });
+  }
+
+  /** Lets time pass until `untilMs`, or until `done` says so. Answers whether it did. */
+  async run(untilMs: number, done: () => boolean = () => false): Promise<boolean> {
+    for (;;) {
+      await settled();
+      this.afterStep?.();
+      if (done()) return true;
+      const next = this.#heap[0];
+      if (next === undefined || next.atMs > untilMs) break;
+      this.#pop();
+      this.#now = Math.max(this.#now, next.atMs);
+      next.run();
+    }
+    this.#now = Math.max(this.#now, untilMs);
+    return false;
+  }
+
+  #push(due: Due): void {
+    const heap = this.#heap;
+    let i = heap.push(due) - 1;
+    while (i > 0) {
+      const parent = (i - 1) >> 1;
+      const above = heap[parent];
+      if (above === undefined || !before(due, above)) break;
+      heap[i] = above;
+      i = parent;
+    }
+    heap[i] = due;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let i = 0;
+    for (;;) {
+      const left = heap[2 * i + 1];
+      const right = heap[2 * i + 2];
+      if (left === undefined) break;
+      const [child, at] = right !== undefined && before(right, left) ? [right, 2 * i + 2] : [left, 2 * i + 1];
+      if (!before(child, last)) break;
+      heap[i] = child;
+      i = at;
+    }
+    heap[i] = last;
+  }
+}
+
+const before = (a: Due, b: Due): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+
+/** Resolves when the promises that can go on have gone on. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -1,0 +1,213 @@
+/**
+ * Membership: views with quorum, the suspect timeout, non-primary components that find each other again, state transfers.
+ * https://galeracluster.com/library/documentation/weighted-quorum.html
+ */
+import type { Data } from './history.ts';
+import { isPartOf } from './history.ts';
+import type { Component, GaleraNode } from './node.ts';
+
+/** evs.suspect_timeout, PT5S. */
+const SUSPECT_MS = 5000;
+export const IST_MS = 2000;
+
+export interface Surroundings {
+  nowMs(): number;
+  random(low: number, high: number): number;
+  tell(what: string): void;
+  /** The data volume of an instance; null: it has none (any more). */
+  volumeOf(id: string): string | null;
+  hostRuns(id: string): boolean;
+  addressOf(id: string): string;
+  /** Can the two hosts reach each other. */
+  linked(a: string, b: string): boolean;
+}
+
+export class GaleraMembership {
+  readonly nodes = new Map<string, GaleraNode>();
+  readonly disks = new Map<string, Data>();
+  protected readonly world: Surroundings;
+  protected counter = 0;
+  constructor(world: Surroundings) {
+    this.world = world;
+  }
+
+  node(id: string): GaleraNode {
+    const known = this.nodes.get(id);
+    if (known !== undefined) return known;
+    const made: GaleraNode = {
+      id,
+      process: 'none',
+      component: null,
+      state: 'Undefined',
+      transfer: null,
+      joining: false,
+    };
+    this.nodes.set(id, made);
+    return made;
+  }
+
+  components(): readonly Component[] {
+    const all = [...this.nodes.values()].filter((n) => n.process !== 'none').flatMap((n) => n.component ?? []);
+    return [...new Set(all)];
+  }
+
+  serves(id: string): boolean {
+    const n = this.nodes.get(id);
+    return n?.process === 'up' && n.component?.primary === true && n.state === 'Synced';
+  }
+
+  data(id: string): Data | null {
+    const volume = this.world.volumeOf(id);
+    return volume === null ? null : (this.disks.get(volume) ?? null);
+  }
+
+  crash(id: string): void {
+    const n = this.nodes.get(id);
+    if (n === undefined || n.process === 'none') return;
+    this.flush(n, false);
+    Object.assign(n, { process: 'none', component: null, state: 'Undefined', transfer: null, joining: false });
+  }
+
+  tick(): void {
+    for (const n of this.nodes.values()) {
+      if (n.process !== 'none' && !this.world.hostRuns(n.id)) this.crash(n.id);
+    }
+    for (const c of this.components()) this.#suspect(c);
+    this.#merge();
+    for (const n of this.nodes.values()) this.#transfer(n);
+    const giving = new Set([...this.nodes.values()].map((n) => n.transfer?.donor));
+    for (const n of this.nodes.values()) if (n.state === 'Donor/Desynced' && !giving.has(n.id)) n.state = 'Synced';
+  }
+
+  #suspect(c: Component): void {
+    if (!c.primary && c.members.size === 1) return;
+    const groups = this.#groups(c);
+    const whole = groups.length === 1 && groups[0]?.length === c.members.size;
+    if (whole) {
+      c.troubleSinceMs = null;
+      return;
+    }
+    const now = this.world.nowMs();
+    c.troubleSinceMs ??= now;
+    if (now - c.troubleSinceMs < SUSPECT_MS) return;
+    const { members, primary, viewId, data, lastPrimary } = c;
+    const hung = [...members].filter(
+      (m) => this.nodes.get(m)?.process === 'hung' && this.nodes.get(m)?.component === c,
+    );
+    for (const group of [...groups, ...hung.map((h) => [h])]) {
+      const keeps = primary && group.length * 2 > members.size && group.some((m) => this.node(m).state !== 'Joining');
+      const next = this.component(group, keeps, viewId + 1, data);
+      if (!keeps) next.lastPrimary = lastPrimary;
+      for (const m of group) this.node(m).component = next;
+      this.world.tell(`${group.join(', ')}: view of ${group.length}, ${keeps ? 'Primary' : 'Non-Primary'}`);
+    }
+  }
+
+  #groups(c: Component): readonly string[][] {
+    const groups: string[][] = [];
+    for (const m of c.members) {
+      if (!this.alive(m) || this.nodes.get(m)?.component !== c) continue;
+      const group = groups.find((g) => g.every((o) => this.linked(o, m)));
+      if (group === undefined) groups.push([m]);
+      else group.push(m);
+    }
+    return groups;
+  }
+
+  #merge(): void {
+    const primary = this.components().filter((c) => c.primary);
+    for (const c of this.components().filter((x) => !x.primary)) {
+      const ids = [...c.members].filter((m) => this.alive(m));
+      const home = primary.find((p) =>
+        [...p.members].every((m) => this.alive(m) && ids.every((i) => this.linked(i, m))),
+      );
+      if (home !== undefined) for (const id of ids) this.#return(id, home);
+    }
+    const lonely = this.components().filter((c) => !c.primary && [...c.members].every((m) => this.alive(m)));
+    for (const c of lonely) {
+      const kin = lonely.filter(
+        (o) =>
+          o.lastPrimary.viewId === c.lastPrimary.viewId &&
+          [...o.members].every((m) => [...c.members].every((k) => this.linked(m, k))),
+      );
+      const ids = [...new Set(kin.flatMap((o) => [...o.members]))].filter((id) => this.alive(id));
+      const counted = ids.filter((id) => c.lastPrimary.members.has(id)).length;
+      if (counted * 2 <= c.lastPrimary.members.size) continue;
+      const data = kin.map((o) => o.data).reduce((a, b) => (b.seqno > a.seqno ? b : a));
+      const next = this.component(ids, true, Math.max(...kin.map((o) => o.viewId)) + 1, data);
+      for (const id of ids) Object.assign(this.node(id), { component: next, state: 'Synced', transfer: null });
+      this.world.tell(`${ids.join(', ')} have quorum again`);
+      return;
+    }
+  }
+
+  #return(id: string, home: Component): void {
+    const own = this.nodes.get(id)?.component?.data;
+    if (own !== undefined && !isPartOf(own, home.data)) {
+      this.world.tell(`${id} has writes that the primary component lacks: it aborts`);
+      this.crash(id);
+      return;
+    }
+    const donor = [...home.members].find((m) => this.serves(m));
+    if (donor === undefined) return;
+    home.members.add(id);
+    const transfer = { kind: 'ist', donor, endsAtMs: this.world.nowMs() + IST_MS } as const;
+    Object.assign(this.node(id), { component: home, state: 'Joining', transfer });
+    this.newView(home);
+    this.world.tell(`${id} comes back to the primary component`);
+  }
+
+  #transfer(n: GaleraNode): void {
+    const { transfer, component } = n;
+    if (transfer === null || n.process !== 'up') return;
+    const donor = this.nodes.get(transfer.donor);
+    const broken = component?.primary !== true || donor?.component !== component || !this.alive(transfer.donor);
+    if (broken || !this.linked(n.id, transfer.donor)) {
+      this.world.tell(`${n.id}: its state transfer broke off, it ends`);
+      if (donor?.state === 'Donor/Desynced') donor.state = 'Synced';
+      this.crash(n.id);
+      return;
+    }
+    if (this.world.nowMs() < transfer.endsAtMs) return;
+    n.transfer = null;
+    n.state = 'Synced';
+    if (donor.state === 'Donor/Desynced') donor.state = 'Synced';
+    this.world.tell(`${n.id} is Synced`);
+  }
+
+  protected component(ids: readonly string[], primary: boolean, viewId: number, data: Data): Component {
+    this.counter += 1;
+    const members = new Set(ids);
+    const lastPrimary = { viewId: this.counter, members: new Set(ids) };
+    return { id: this.counter, members, primary, viewId, data, lastPrimary, troubleSinceMs: null };
+  }
+
+  protected newView(c: Component): void {
+    this.counter += 1;
+    c.viewId += 1;
+    c.lastPrimary = { viewId: this.counter, members: new Set(c.members) };
+  }
+
+  protected flush(n: GaleraNode, clean: boolean): void {
+    const volume = this.world.volumeOf(n.id);
+    const c = n.component;
+    if (volume === null || c === null || n.transfer !== null) return;
+    const lag = clean || !this.isLagging(n.id) ? 0 : this.world.random(0, 3);
+    this.disks.set(volume, { branch: c.data.branch, seqno: Math.max(c.data.branch.forkAt, c.data.seqno - lag), clean });
+  }
+
+  isLagging: (id: string) => boolean = () => false;
+
+  protected erase(id: string): void {
+    const volume = this.world.volumeOf(id);
+    if (volume !== null) this.disks.delete(volume);
+  }
+
+  protected alive(id: string): boolean {
+    return this.nodes.get(id)?.process === 'up';
+  }
+
+  protected linked(a: string, b: string): boolean {
+    return a === b || this.world.linked(a, b);
+  }
+}

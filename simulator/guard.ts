@@ -1,0 +1,218 @@
+/** The safety rules as the simulator sees them: from the truth, not from what the plane believes. Numbers: docs/safety.md. */
+import type { LaunchRequest, TargetRef } from '../lambdas/cloud/ports.ts';
+import { CLUSTER_TAG, REPLACES_TAG } from '../lambdas/model/spec.ts';
+import type { Actor } from './actor.ts';
+import { isPartOf } from './galera/history.ts';
+import type { World } from './world.ts';
+
+export interface Violation {
+  readonly rule: string;
+  readonly atMs: number;
+  readonly what: string;
+}
+
+/** Between the last look and the act lie calls that may take seconds: what has changed only since is nobody's fault. */
+const GRACE_MS = 15_000;
+const STALE_ROUTE_MS = 2500;
+const TWO_WRITERS_MS = 10_000;
+const UNSERVED_MS = 180_000;
+
+const DESTRUCTIVE = new Set(['instances.stop', 'instances.terminate', 'volumes.detach', 'volumes.delete']);
+
+export class Guard {
+  readonly violations: Violation[] = [];
+  readonly #world: World;
+  #epoch = -1;
+  #epochSinceMs = 0;
+  #claim: string | null = null;
+  #claimSinceMs = 0;
+  #brakeSinceMs: number | null = null;
+  readonly #servedAtMs = new Map<string, number>();
+  /** When EC2 last said stopped or terminated: a person may start it again in the middle of a replacement. */
+  readonly #fencedAtMs = new Map<string, number>();
+  readonly #servesSinceMs = new Map<string, number>();
+  #twoWritersSinceMs: number | null = null;
+  /** When a reconcile was asked for that has not begun. */
+  unservedSinceMs: number | null = null;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  violate(rule: string, what: string): void {
+    this.#world.story.tell(`RULE ${rule}`, what);
+    this.violations.push({ rule, atMs: this.#world.clock.nowMs(), what });
+  }
+
+  before(actor: Actor, operation: string, args: readonly unknown[]): void {
+    this.#remember();
+    const document = operation === 'hosts.start' ? String(args[1]) : null;
+    const acts = DESTRUCTIVE.has(operation) || (document !== null && document !== 'galera-position');
+    if (acts || operation === 'instances.launch') this.#claimed(actor, operation, args);
+    if (DESTRUCTIVE.has(operation) || document === 'galera-bootstrap') this.#destroys(operation, String(args[0]));
+    if (operation === 'instances.stop' || operation === 'instances.terminate') this.#quorum(String(args[0]), operation);
+    if (document === 'galera-bootstrap') this.#bootstraps(String(args[0]));
+    if (operation === 'volumes.delete' && this.#world.galera.primaries().length === 0) {
+      this.violate('6', `${String(args[0])} is deleted while nobody serves`);
+    }
+    if (operation === 'instances.launch') this.#launches(args[0] as LaunchRequest);
+    if (operation === 'targetGroups.register' || operation === 'targetGroups.deregister')
+      this.#routes(actor, operation, args);
+    if (operation === 'ledger.releaseClaim') this.#releases(actor, String(args[1]));
+  }
+
+  after(actor: Actor, operation: string, args: readonly unknown[], value: unknown): void {
+    if (operation === 'ledger.read') actor.epoch = (value as { cluster: { epoch: number } }).cluster.epoch;
+    if (operation === 'ledger.setWriter') {
+      actor.epoch = value as number;
+      this.#writes(String(args[2]));
+    }
+    if (operation === 'instances.launch') this.#launchedOnce(args[0] as LaunchRequest);
+    if (operation === 'targetGroups.deregister') this.#lastTarget(String(args[0]));
+    this.#remember();
+  }
+
+  /** Looked at every half second. */
+  tick(): void {
+    this.#remember();
+    const { galera, clock, instancesOf } = this.#world;
+    const nowMs = clock.nowMs();
+    for (const { id, state } of instancesOf()) {
+      if (state === 'stopped' || state === 'terminated') this.#fencedAtMs.set(id, nowMs);
+      if (galera.servesInNeed(id)) this.#servedAtMs.set(id, nowMs);
+      if (!galera.serves(id)) this.#servesSinceMs.delete(id);
+      else if (!this.#servesSinceMs.has(id)) this.#servesSinceMs.set(id, nowMs);
+    }
+    const primaries = galera.primaries();
+    if (primaries.length > 1) {
+      this.violate('4', `two primary components: ${primaries.map((c) => [...c.members].join('+')).join(' and ')}`);
+    }
+    for (const c of primaries) {
+      const lost = galera.lacks(c.data);
+      if (lost !== null) this.violate('writes', `acknowledged and lost: ${lost}`);
+    }
+    const writers = this.#world.routed('writer').filter((id) => !this.#world.isForeign(id));
+    if (writers.length < 2) this.#twoWritersSinceMs = null;
+    else this.#twoWritersSinceMs ??= nowMs;
+    if (this.#twoWritersSinceMs !== null && nowMs - this.#twoWritersSinceMs > TWO_WRITERS_MS && this.#world.planeOn) {
+      this.violate('2', `${writers.join(' and ')} are both routed to`);
+    }
+    if (this.unservedSinceMs !== null && nowMs - this.unservedSinceMs > UNSERVED_MS && this.#world.planeOn) {
+      this.violate('12', 'a reconcile that was asked for has not begun');
+      this.unservedSinceMs = null;
+    }
+  }
+
+  #remember(): void {
+    const nowMs = this.#world.clock.nowMs();
+    const { epoch, claim } = this.#world.ledger();
+    if (epoch !== this.#epoch) [this.#epoch, this.#epochSinceMs] = [epoch, nowMs];
+    const holder = claim?.execution ?? null;
+    if (holder !== this.#claim) [this.#claim, this.#claimSinceMs] = [holder, nowMs];
+    const { engaged } = this.#world.aws.brake;
+    this.#brakeSinceMs = engaged ? (this.#brakeSinceMs ?? nowMs) : null;
+  }
+
+  #claimed(actor: Actor, operation: string, args: readonly unknown[]): void {
+    if (actor.execution !== null && this.#claim === actor.execution) return;
+    if (this.#world.clock.nowMs() - this.#claimSinceMs < GRACE_MS && actor.execution !== null) return;
+    this.violate(
+      '5',
+      `${actor.name} does ${operation}(${short(args)}) and the claim is held by ${this.#claim ?? 'nobody'}`,
+    );
+  }
+
+  #destroys(operation: string, id: string): void {
+    const nowMs = this.#world.clock.nowMs();
+    if (this.#brakeSinceMs !== null && nowMs - this.#brakeSinceMs > GRACE_MS) {
+      this.violate('7', `${operation}(${id}) while the brake is engaged`);
+    }
+    // A repeated step deletes what is gone already.
+    if (id.startsWith('vol') && !this.#world.aws.volumes.has(id)) return;
+    const tags = id.startsWith('vol') ? this.#world.aws.volumes.get(id)?.tags : this.#world.aws.instances.get(id)?.tags;
+    if (tags?.[CLUSTER_TAG] !== this.#world.spec.name) this.violate('8', `${operation}(${id}), which is not ours`);
+    const told = [...this.#world.aws.incidents.values()].some((entries) =>
+      [...entries.values()].some((e) => e.what.includes(id)),
+    );
+    if (!told) this.violate('12', `${operation}(${id}) is on no incident's record`);
+  }
+
+  #quorum(id: string, operation: string): void {
+    const nowMs = this.#world.clock.nowMs();
+    const { galera } = this.#world;
+    const others = this.#world.instancesOf().filter((i) => i.id !== id);
+    const lately = others.some((i) => nowMs - (this.#servedAtMs.get(i.id) ?? Number.NEGATIVE_INFINITY) < GRACE_MS);
+    if (!lately && galera.node(id).process !== 'none') this.violate('6', `${operation}(${id}) and nobody else serves`);
+    const since = this.#servesSinceMs.get(id);
+    if (since !== undefined && nowMs - since > GRACE_MS && galera.serves(id) && !this.#world.unseen.has(id)) {
+      this.violate('6', `${operation}(${id}), which has served for ${Math.round((nowMs - since) / 1000)} s`);
+    }
+  }
+
+  #bootstraps(id: string): void {
+    const { galera } = this.#world;
+    if (galera.primaries().length > 0 && !galera.isMember(id)) {
+      this.violate('4', `${id} is bootstrapped beside a primary component`);
+    }
+    // The script itself refuses on a host whose database runs.
+    if (galera.node(id).process !== 'none') return;
+    const own = galera.position(id);
+    for (const other of this.#world.instancesOf()) {
+      const data = galera.position(other.id);
+      if (data !== null && (own === null || !isPartOf(data, own))) {
+        this.violate('4', `${id} at ${own?.seqno ?? 'nothing'} is bootstrapped, ${other.id} is at ${data.seqno}`);
+      }
+    }
+  }
+
+  #launches({ replaces }: LaunchRequest): void {
+    const state = replaces === null ? undefined : this.#world.aws.instances.get(replaces)?.state;
+    const fencedAtMs = this.#fencedAtMs.get(replaces ?? '') ?? Number.NEGATIVE_INFINITY;
+    const lately = this.#world.clock.nowMs() - fencedAtMs < 4 * GRACE_MS;
+    if (state !== undefined && state !== 'stopped' && state !== 'terminated' && !lately) {
+      this.violate('3', `a replacement of ${replaces ?? ''} is launched while EC2 says ${state}`);
+    }
+  }
+
+  #launchedOnce({ replaces }: LaunchRequest): void {
+    const live = this.#world.instancesOf().filter((i) => i.state === 'pending' || i.state === 'running');
+    const same = live.filter((i) => replaces !== null && i.tags[REPLACES_TAG] === replaces);
+    if (same.length > 1)
+      this.violate('launch', `${same.map((i) => i.id).join(' and ')} both replace ${replaces ?? ''}`);
+    const most = this.#world.spec.nodes + 1;
+    if (live.length > most)
+      this.violate('launch', `${live.length} instances run where ${this.#world.spec.nodes} are specified`);
+  }
+
+  #routes(actor: Actor, operation: string, args: readonly unknown[]): void {
+    const late = this.#world.clock.nowMs() - this.#epochSinceMs > STALE_ROUTE_MS;
+    if (actor.epoch !== this.#epoch && late) {
+      this.violate(
+        '2',
+        `${actor.name} does ${operation} at epoch ${actor.epoch ?? 'none'}, the ledger is at ${this.#epoch}`,
+      );
+    }
+    for (const t of args[1] as readonly TargetRef[]) {
+      if (this.#world.isForeign(t.id)) this.violate('8', `${operation} of ${t.id}, which is not ours`);
+    }
+  }
+
+  #lastTarget(group: string): void {
+    if (group !== this.#world.groups.healthy) return;
+    if (this.#world.routed('healthy').length === 0) this.violate('1', 'the last target was taken out of the readers');
+  }
+
+  #writes(id: string): void {
+    const at = this.#servedAtMs.get(id) ?? Number.NEGATIVE_INFINITY;
+    if (this.#world.galera.isMember(id) || this.#world.clock.nowMs() - at < GRACE_MS) return;
+    this.violate('4', `${id} becomes the writer and is in no primary component`);
+  }
+
+  #releases(actor: Actor, execution: string): void {
+    if (this.#claim !== execution || actor.execution === execution) return;
+    const state = this.#world.aws.executions.get(execution)?.state;
+    if (state === 'RUNNING') this.violate('5', `${actor.name} releases the claim of ${execution}, which runs`);
+  }
+}
+
+const short = (args: readonly unknown[]): string => args.map((a) => (typeof a === 'string' ? a : '…')).join(', ');

@@ -1,0 +1,82 @@
+/** `node simulator/main.ts --seeds 200`: nights with the production code in them. Exit code 0 only when no rule was broken. */
+import { writeFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { shrink } from './shrink.ts';
+import type { Night } from './simulate.ts';
+import { STEPS, simulate } from './simulate.ts';
+
+interface Options {
+  readonly seeds: string;
+  readonly seed?: string;
+  readonly from: string;
+  readonly steps: string;
+  readonly report?: string;
+  readonly shrink?: boolean;
+  readonly keepGoing?: boolean;
+}
+
+const whole = (name: string, value: string): number => {
+  const n = Number(value);
+  if (Number.isInteger(n) && n >= 0) return n;
+  throw new Error(`--${name} is ${JSON.stringify(value)}: give a whole number`);
+};
+
+async function main(): Promise<void> {
+  const command = new Command('simulate')
+    .option('--seeds <n>', 'how many nights', '100')
+    .option('--from <seed>', 'the first of them', '1')
+    .option('--seed <seed>', 'this one alone, with its story')
+    .option('--steps <n>', 'faults in a night', String(STEPS))
+    .option('--report <file>', 'writes the result as JSON')
+    .option('--shrink', 'looks for a shorter night that breaks the same rule')
+    .option('--keep-going', 'does not stop at the first broken rule')
+    .parse();
+  const options: Options = command.opts();
+  const steps = whole('steps', options.steps);
+  const single = options.seed === undefined ? null : whole('seed', options.seed);
+  const first = single ?? whole('from', options.from);
+  const count = single === null ? whole('seeds', options.seeds) : 1;
+  const startedMs = performance.now();
+  const nights: Omit<Night, 'story'>[] = [];
+  for (let seed = first; seed < first + count; seed += 1) {
+    const { story, ...night } = await simulate(seed, { steps });
+    nights.push(night);
+    if (single !== null) console.log(story.join('\n'));
+    if (night.violations.length === 0) continue;
+    const shortest = options.shrink === true ? await shrink(seed, steps) : null;
+    tell(night, shortest?.story ?? story, single === null && options.keepGoing !== true);
+    if (options.keepGoing !== true) break;
+  }
+  const seconds = (performance.now() - startedMs) / 1000;
+  const summary = summarise(nights, seconds);
+  console.log(JSON.stringify(summary, null, 2));
+  if (options.report !== undefined) {
+    const broken = nights.filter((n) => n.violations.length > 0);
+    writeFileSync(options.report, `${JSON.stringify({ ...summary, broken }, null, 2)}\n`);
+  }
+  process.exitCode = summary.broken === 0 ? 0 : 1;
+}
+
+function tell(night: Omit<Night, 'story'>, story: readonly string[], whole_: boolean): void {
+  if (whole_) console.log(story.join('\n'));
+  for (const v of night.violations.slice(0, 3)) console.log(`seed ${night.seed} breaks rule ${v.rule}: ${v.what}`);
+  console.log(`Again: node simulator/main.ts --seed ${night.seed} --steps ${night.steps}`);
+}
+
+function summarise(nights: readonly Omit<Night, 'story'>[], seconds: number) {
+  const ends: Record<string, number> = {};
+  for (const n of nights) ends[n.end] = (ends[n.end] ?? 0) + 1;
+  const healed = nights.flatMap((n) => n.healedAfterMs ?? []).toSorted((a, b) => a - b);
+  return {
+    nights: nights.length,
+    broken: nights.filter((n) => n.violations.length > 0).length,
+    ends,
+    healedAfterSeconds: { median: (healed[healed.length >> 1] ?? 0) / 1000, longest: (healed.at(-1) ?? 0) / 1000 },
+    writesAcknowledged: nights.reduce((sum, n) => sum + n.writes, 0),
+    volumesLeftOver: nights.reduce((sum, n) => sum + n.leftovers, 0),
+    seconds: Math.round(seconds * 10) / 10,
+    nightsPerSecond: Math.round((nights.length / seconds) * 10) / 10,
+  };
+}
+
+await main();

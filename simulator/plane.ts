@@ -1,0 +1,106 @@
+/** The ports as one invocation has them: slow, throttled, stale, and gone when the invocation is killed. */
+import { CloudUnavailable } from '../lambdas/cloud/ports.ts';
+import type { FakeCloud } from '../test/fakes/index.ts';
+import type { Actor } from './actor.ts';
+import { never } from './actor.ts';
+import type { World } from './world.ts';
+
+export type Ports = Omit<FakeCloud, 'aws'>;
+
+/** Answers of these may be old: EC2, ELB and Step Functions are eventually consistent, DynamoDB is asked not to be. */
+const EVENTUAL = new Set([
+  'instances.ofCluster',
+  'instances.byIds',
+  'volumes.byIds',
+  'volumes.ofCluster',
+  'targetGroups.health',
+  'workflows.state',
+]);
+const LOCAL = new Set(['log', 'metrics', 'clock']);
+const NOT_AWS = new Set(['prober.probe', 'prober.close']);
+const STALE_MAX_MS = 6000;
+
+interface Answer {
+  readonly atMs: number;
+  readonly value: unknown;
+}
+
+/** A call that a sabotaged plane answers otherwise. */
+export type Intercept = (
+  call: { readonly actor: Actor; readonly operation: string; readonly args: unknown[] },
+  go: () => Promise<unknown>,
+) => Promise<unknown>;
+
+export class Plane {
+  readonly #world: World;
+  readonly #answers = new Map<string, Answer[]>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  portsOf(actor: Actor): Ports {
+    const { cloud, clock } = this.#world;
+    const entries = Object.entries(cloud).filter(([name]) => name !== 'aws');
+    const ports = entries.map(([name, port]) => [name, LOCAL.has(name) ? port : this.#proxy(actor, name, port)]);
+    const own = {
+      nowMs: () => clock.nowMs() + actor.skewMs,
+      sleep: (ms: number) => clock.sleep(ms).then(() => (actor.dead ? never : undefined)),
+    };
+    return { ...(Object.fromEntries(ports) as Ports), clock: own as Ports['clock'] };
+  }
+
+  #proxy(actor: Actor, name: string, port: object): object {
+    return new Proxy(port, {
+      get: (target, key) => {
+        const member: unknown = Reflect.get(target, key, target);
+        if (typeof member !== 'function') return member;
+        const operation = `${name}.${String(key)}`;
+        return (...args: unknown[]): Promise<unknown> => {
+          const go = (): Promise<unknown> =>
+            this.#call(actor, operation, args, () => Reflect.apply(member, target, args) as Promise<unknown>);
+          return this.#world.intercept === null ? go() : this.#world.intercept({ actor, operation, args }, go);
+        };
+      },
+    });
+  }
+
+  async #call(actor: Actor, operation: string, args: unknown[], effect: () => Promise<unknown>): Promise<unknown> {
+    const { random, weather, clock, guard } = this.#world;
+    if (actor.dead) return never;
+    if (NOT_AWS.has(operation)) {
+      const probe = await effect();
+      await clock.sleep((probe as { tookMs?: number } | undefined)?.tookMs ?? 1);
+      return actor.dead ? never : probe;
+    }
+    await this.#perhapsDie(actor, `before ${operation}`);
+    if (random.chance(0.3)) await clock.sleep(random.int(5, 120));
+    if (actor.dead) return never;
+    if (random.chance(weather.throttle)) throw new CloudUnavailable(`${operation}: ThrottlingException: Rate exceeded`);
+    guard.before(actor, operation, args);
+    const value = await effect();
+    guard.after(actor, operation, args, value);
+    this.#world.consequences(actor, operation, args, value);
+    await this.#perhapsDie(actor, `after ${operation}`);
+    if (random.chance(weather.pause)) await clock.sleep(random.int(1000, 9000));
+    if (actor.dead) return never;
+    if (random.chance(weather.lostReply)) throw new CloudUnavailable(`${operation}: the answer was lost`);
+    return EVENTUAL.has(operation) ? this.#old(operation, args, value) : value;
+  }
+
+  async #perhapsDie(actor: Actor, when: string): Promise<void> {
+    if (!this.#world.random.chance(this.#world.weather.kill)) return;
+    actor.die('Runtime.ExitError', `killed ${when}`);
+    await never;
+  }
+
+  #old(operation: string, args: unknown[], value: unknown): unknown {
+    const { clock, random, weather } = this.#world;
+    const key = `${operation} ${JSON.stringify(args)}`;
+    const nowMs = clock.nowMs();
+    const known = (this.#answers.get(key) ?? []).filter((a) => nowMs - a.atMs <= STALE_MAX_MS);
+    const old = random.chance(weather.stale) ? random.pick(known) : undefined;
+    this.#answers.set(key, [...known.slice(-6), { atMs: nowMs, value }]);
+    return old === undefined ? value : old.value;
+  }
+}

@@ -1,0 +1,130 @@
+/** Plausible bugs, each put into the plane from outside: the simulator must catch every one. */
+import type { ClusterLedger } from '../lambdas/model/ledger.ts';
+import type { BootstrapState } from '../lambdas/bootstrap/state.ts';
+import { bootstrapping } from '../lambdas/bootstrap/steps.ts';
+import type { Capability, Step } from '../lambdas/recovery/step.ts';
+import { replacement } from '../lambdas/replace/steps.ts';
+import type { ReplaceState } from '../lambdas/replace/state.ts';
+import type { World } from './world.ts';
+
+export interface Sabotage {
+  readonly name: string;
+  /** The rules of which one is expected to be broken. */
+  readonly breaks: readonly string[];
+  readonly spoil: (world: World) => void;
+}
+
+const step = (w: World, name: string, spoiled: Step<ReplaceState>): void => {
+  const steps = { ...replacement.steps, [name]: spoiled };
+  w.functions.capabilities.replace = { ...replacement, steps } as unknown as Capability<never>;
+};
+
+/** The ledger as one who reads it is told. */
+function ledgerSays(
+  w: World,
+  edit: (actor: { execution: string | null }, ledger: ClusterLedger) => ClusterLedger,
+): void {
+  w.intercept = async ({ actor, operation }, go) => {
+    const answer = await go();
+    if (operation !== 'ledger.read') return answer;
+    const read = answer as { cluster: ClusterLedger };
+    return { ...read, cluster: edit(actor, read.cluster) };
+  };
+}
+
+export const SABOTAGES: readonly Sabotage[] = [
+  {
+    name: 'drop the epoch check',
+    breaks: ['2'],
+    spoil: (w) => {
+      const first = new WeakMap<object, unknown>();
+      w.intercept = async ({ actor, operation, args }, go) => {
+        if (operation === 'ledger.setWriter') args[1] = w.ledger().epoch;
+        const seen = first.get(actor);
+        if (operation === 'ledger.read' && actor.name === 'reconcile' && seen !== undefined) return seen;
+        const answer = await go();
+        if (operation === 'ledger.read') first.set(actor, answer);
+        return answer;
+      };
+    },
+  },
+  {
+    name: 'skip the fence',
+    breaks: ['3', '5'],
+    spoil: (w) => step(w, 'Fence', async () => ({ path: 'on', joiner: null, donor: null, command: null, error: null })),
+  },
+  {
+    name: 'ignore the claim',
+    breaks: ['5', 'launch'],
+    spoil: (w) => {
+      ledgerSays(w, ({ execution }, ledger) =>
+        execution === null || ledger.claim === null ? ledger : { ...ledger, claim: { ...ledger.claim, execution } },
+      );
+      const go = w.intercept;
+      w.intercept = async (call, next) => {
+        if (call.operation === 'ledger.claim') return next().then(null, () => w.ledger().epoch);
+        return go === null ? next() : go(call, next);
+      };
+    },
+  },
+  {
+    name: 'bootstrap the lowest seqno',
+    breaks: ['4', 'writes'],
+    spoil: (w) => {
+      const choose = bootstrapping.steps['Choose'];
+      if (choose === undefined) throw new Error('the bootstrap has no step Choose: spoil another');
+      const lowest: Step<BootstrapState> = async (state, context) => {
+        const found = await choose(state, context);
+        const worst = state.positions.toSorted((a, b) => a.seqno - b.seqno)[0];
+        return { ...found, chosen: worst ?? null };
+      };
+      const steps = { ...bootstrapping.steps, Choose: lowest };
+      w.functions.capabilities.bootstrap = { ...bootstrapping, steps } as unknown as Capability<never>;
+    },
+  },
+  {
+    name: 'deduplicate by content',
+    breaks: ['12', 'liveness'],
+    spoil: (w) => {
+      w.intercept = ({ operation, args }, go) => {
+        if (operation === 'requests.send') {
+          args[0] = (args[0] as readonly { cluster: string }[]).map(({ cluster }) => ({ cluster, cause: cluster }));
+        }
+        return go();
+      };
+    },
+  },
+  {
+    name: 'ignore the brake',
+    breaks: ['7'],
+    spoil: (w) => {
+      w.intercept = async ({ operation, actor }, go) => {
+        const answer = await go();
+        if (operation !== 'ledger.read' || actor.execution === null) return answer;
+        return {
+          ...(answer as object),
+          brake: { engaged: false, reason: null, sinceMs: null },
+        };
+      };
+    },
+  },
+  {
+    name: 'use a client token of its own with each launch',
+    breaks: ['launch'],
+    spoil: (w) => {
+      w.intercept = ({ operation, args }, go) => {
+        if (operation === 'instances.launch')
+          args[0] = { ...(args[0] as object), clientToken: `t${w.aws.nextNumber()}` };
+        return go();
+      };
+    },
+  },
+  {
+    name: 'leave the record out',
+    breaks: ['12'],
+    spoil: (w) => {
+      w.intercept = ({ operation, actor }, go) =>
+        operation === 'ledger.record' && actor.execution !== null ? Promise.resolve() : go();
+    },
+  },
+];

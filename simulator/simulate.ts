@@ -1,0 +1,91 @@
+/** One night: a seed's weather and faults, then calm, in which the cluster must heal. */
+import { callPerson } from './person.ts';
+import { calm, strike } from './faults.ts';
+import type { Violation } from './guard.ts';
+import { leftovers, strayed, unfinished } from './liveness.ts';
+import { CALM, weatherOf } from './weather.ts';
+import { World } from './world.ts';
+
+export interface Night {
+  readonly seed: number;
+  readonly steps: number;
+  readonly violations: readonly Violation[];
+  /** `healed`, or why a person is legitimately needed. */
+  readonly end: string;
+  readonly healedAfterMs: number | null;
+  readonly writes: number;
+  /** Data volumes left over that no record mentions. */
+  readonly leftovers: number;
+  readonly fingerprint: string;
+  readonly story: readonly string[];
+}
+
+export interface NightOptions {
+  readonly steps?: number;
+  /** Spoils the plane before the night begins. */
+  readonly sabotage?: (world: World) => void;
+}
+
+export const STEPS = 8;
+/** Within this simulated time after the last fault everything must have healed. */
+export const LIVENESS_MS = 90 * 60_000;
+
+export async function simulate(seed: number, options: NightOptions = {}): Promise<Night> {
+  const steps = options.steps ?? STEPS;
+  const world = new World(seed);
+  options.sabotage?.(world);
+  const { random, clock, guard, story } = world;
+  world.weather = weatherOf(
+    (p) => random.chance(p),
+    () => random.next(),
+  );
+  story.tell('seed', `${seed}, ${steps} faults, weather ${JSON.stringify(world.weather)}`);
+  const failed = (): boolean => guard.violations.length > 0;
+  await clock.run(clock.nowMs() + 10_000, failed);
+  for (let i = 0; i < steps && !failed(); i += 1) {
+    strike(world);
+    await clock.run(clock.nowMs() + (random.chance(0.3) ? random.int(0, 8000) : random.int(10_000, 240_000)), failed);
+  }
+  const end = failed() ? { end: 'a rule was broken', healedAfterMs: null } : await heal(world);
+  return {
+    seed,
+    steps,
+    violations: guard.violations,
+    ...end,
+    writes: world.galera.writes,
+    leftovers: leftovers(world).length,
+    fingerprint: story.fingerprint(),
+    story: story.lines,
+  };
+}
+
+async function heal(world: World): Promise<Pick<Night, 'end' | 'healedAfterMs'>> {
+  const { clock, guard } = world;
+  const startedMs = clock.nowMs();
+  world.weather = CALM;
+  calm(world);
+  callPerson(world);
+  let looked = 0;
+  let goodSinceMs: number | null = null;
+  await clock.run(startedMs + LIVENESS_MS, () => {
+    if (guard.violations.length > 0 || world.dataGone) return true;
+    if (clock.nowMs() - looked < 2000) return false;
+    looked = clock.nowMs();
+    goodSinceMs = unfinished(world).length > 0 ? null : (goodSinceMs ?? looked);
+    return goodSinceMs !== null && looked - goodSinceMs > 20_000;
+  });
+  if (guard.violations.length > 0) return { end: 'a rule was broken', healedAfterMs: null };
+  const left = unfinished(world);
+  if (left.length === 0) return { end: 'healed', healedAfterMs: (goodSinceMs ?? startedMs) - startedMs };
+  const person = strayed(world);
+  if (person !== null) return { end: person, healedAfterMs: null };
+  for (const line of lastWords(world)) world.story.tell('reconcile', line);
+  guard.violate('liveness', `not healed after ${LIVENESS_MS / 60_000} minutes: ${left.join('; ')}`);
+  return { end: 'not healed', healedAfterMs: null };
+}
+
+/** What the last reconcile saw and refused, for the story of a night that did not heal. */
+function lastWords(world: World): readonly string[] {
+  const last = world.cloud.log.lines.findLast((l) => l.message === 'reconciled')?.extra ?? {};
+  return ['diagnoses', 'refusals', 'changes'].map((key) => `${key}: ${JSON.stringify(last[key])}`);
+}

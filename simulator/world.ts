@@ -1,0 +1,212 @@
+/** One cluster, the AWS it lives in, and the control plane that looks after it. */
+import type { LaunchRequest } from '../lambdas/cloud/ports.ts';
+import type { ClusterLedger } from '../lambdas/model/ledger.ts';
+import { EMPTY_LEDGER } from '../lambdas/model/ledger.ts';
+import { CLUSTER_TAG } from '../lambdas/model/spec.ts';
+import type { ClusterSpec } from '../lambdas/model/spec.ts';
+import type { Instance, InstanceState } from '../lambdas/model/view.ts';
+import {
+  FakeAws,
+  FakeInstances,
+  READER_GROUP,
+  STATE_UUID,
+  WRITER_GROUP,
+  aSpec,
+  fakeCloud,
+  healthyCluster,
+} from '../test/fakes/index.ts';
+import type { FakeCloud } from '../test/fakes/index.ts';
+import type { Actor } from './actor.ts';
+import { SimClock } from './clock.ts';
+import { Functions } from './functions.ts';
+import { GaleraModel } from './galera/cluster.ts';
+import { Guard } from './guard.ts';
+import { SimHosts, SimProber } from './hosts.ts';
+import { Plane } from './plane.ts';
+import type { Intercept } from './plane.ts';
+import { Queue, SimRequests } from './queues.ts';
+import { Random } from './random.ts';
+import { Story } from './story.ts';
+import { Surroundings } from './surroundings.ts';
+import { CALM } from './weather.ts';
+import type { Weather } from './weather.ts';
+
+/** EC2's RunInstances, which may have no room. */
+class SimInstances extends FakeInstances {
+  readonly #world: World;
+  constructor(world: World) {
+    super(world.aws);
+    this.#world = world;
+  }
+
+  override launch(request: LaunchRequest): Promise<Instance> {
+    const { random, weather, aws, downZones } = this.#world;
+    const zone = aws.subnets.get(request.subnetId);
+    if (downZones.has(zone ?? '') || random.chance(weather.launchFails / 2)) {
+      const error = new Error(`no room in ${zone ?? request.subnetId}`);
+      return Promise.reject(Object.assign(error, { name: 'InsufficientInstanceCapacity' }));
+    }
+    aws.bootMs = random.int(5000, weather.bootMaxMs);
+    return super.launch(request);
+  }
+}
+
+export class World {
+  readonly random: Random;
+  readonly clock = new SimClock();
+  readonly aws = new FakeAws(this.clock);
+  readonly spec: ClusterSpec = aSpec();
+  readonly groups = { writer: WRITER_GROUP, healthy: READER_GROUP };
+  readonly cloud: FakeCloud;
+  readonly story = new Story(() => this.clock.nowMs());
+  readonly galera: GaleraModel;
+  readonly guard = new Guard(this);
+  readonly plane = new Plane(this);
+  readonly functions = new Functions(this);
+  readonly surroundings = new Surroundings(this);
+  readonly signalsQueue: Queue;
+  readonly reconcileQueue: Queue;
+  weather: Weather = CALM;
+  planeOn = true;
+  /** A person has looked and found no data on any host. */
+  dataGone = false;
+  intercept: Intercept | null = null;
+  /** Hosts that the plane cannot reach; hosts that their peers cannot reach; hosts without an SSM agent. */
+  readonly unseen = new Set<string>();
+  readonly isolated = new Set<string>();
+  readonly mute = new Set<string>();
+  readonly startedByHand = new Set<string>();
+  readonly downZones = new Set<string>();
+
+  constructor(seed: number) {
+    this.random = new Random(seed);
+    this.galera = new GaleraModel({
+      nowMs: () => this.clock.nowMs(),
+      random: (low, high) => this.random.int(low, high),
+      tell: (what) => this.story.tell('galera', what),
+      volumeOf: (id) => this.volumeOf(id),
+      hostRuns: (id) => this.hostRuns(id),
+      addressOf: (id) => this.addressOf(id) ?? '',
+      linked: (a, b) => !this.isolated.has(a) && !this.isolated.has(b),
+    });
+    const requests = new SimRequests(this);
+    const others = {
+      instances: new SimInstances(this),
+      hosts: new SimHosts(this),
+      prober: new SimProber(this),
+      requests,
+    };
+    this.cloud = { ...fakeCloud(this.aws), ...others } as unknown as FakeCloud;
+    this.signalsQueue = new Queue(this, 'signals', 180_000, (batch) => this.functions.signals(batch));
+    this.reconcileQueue = new Queue(this, 'reconcile', 30_000, (batch) => this.functions.reconcile(batch));
+    const nodes = healthyCluster(this.aws, this.spec);
+    this.galera.found(
+      nodes.map((n) => n.id),
+      STATE_UUID,
+    );
+    for (const { id } of nodes) {
+      const volume = this.volumeOf(id);
+      if (volume !== null)
+        this.galera.disks.set(volume, {
+          branch: this.galera.node(id).component!.data.branch,
+          seqno: 1000,
+          clean: false,
+        });
+    }
+    this.aws.bootMs = 20_000;
+    this.aws.stopMs = 4000;
+    this.aws.terminateMs = 6000;
+    this.surroundings.begin();
+  }
+
+  ledger(): ClusterLedger {
+    return this.aws.ledgers.get(this.spec.name) ?? EMPTY_LEDGER;
+  }
+
+  instancesOf = (): readonly Instance[] =>
+    [...this.aws.instances.values()].filter((i) => i.tags[CLUSTER_TAG] === this.spec.name);
+
+  hostRuns(id: string): boolean {
+    const i = this.aws.instances.get(id);
+    return i?.state === 'running' && !this.downZones.has(i.zone);
+  }
+
+  volumeOf(id: string): string | null {
+    return this.aws.instances.get(id)?.volumes.find((v) => v.device === this.spec.dataDevice)?.volumeId ?? null;
+  }
+
+  addressOf(id: string): string | null {
+    return this.aws.instances.get(id)?.privateIp ?? null;
+  }
+
+  idAt(address: string): string | null {
+    return this.instancesOf().find((i) => i.privateIp === address)?.id ?? null;
+  }
+
+  /** Targets that the balancer may send connections to. */
+  routed(which: 'writer' | 'healthy'): readonly string[] {
+    const targets = this.aws.targetGroups.get(this.groups[which])?.targets.values() ?? [];
+    return [...targets].filter((t) => t.state !== 'draining').map((t) => t.id);
+  }
+
+  isForeign(id: string): boolean {
+    const i = this.aws.instances.get(id);
+    return i !== undefined && i.tags[CLUSTER_TAG] !== this.spec.name;
+  }
+
+  /** An event on its way to the queue `signals`: late, lost, doubled or broken. */
+  emit(source: string, detailType: string, detail: object): void {
+    const { random, weather } = this;
+    if (random.chance(weather.eventLost)) return;
+    const event = { version: '0', id: `event-${this.aws.nextNumber()}`, source, 'detail-type': detailType, detail };
+    const times = random.chance(weather.eventDoubled) ? 2 : 1;
+    for (let i = 0; i < times; i += 1) {
+      this.signalsQueue.send(JSON.stringify(event), null, random.int(100, 8000));
+    }
+    if (random.chance(weather.eventMalformed)) this.signalsQueue.send(JSON.stringify({ ...event, detail: 7 }), null);
+  }
+
+  /** What an act on AWS brings about. */
+  consequences(actor: Actor, operation: string, args: readonly unknown[], value: unknown): void {
+    const tell = (what: string): void => this.story.tell(actor.name, what);
+    switch (operation) {
+      case 'instances.stop':
+        this.galera.crash(String(args[0]));
+        return tell(`stops ${String(args[0])}`);
+      case 'instances.terminate':
+        this.galera.stop(String(args[0]));
+        return tell(`terminates ${String(args[0])}`);
+      case 'instances.launch':
+        return tell(
+          `launches ${(value as Instance).id} for ${(args[0] as LaunchRequest).replaces ?? 'a missing place'}`,
+        );
+      case 'workflows.start':
+        return this.functions.begin(String(value));
+      case 'requests.send':
+        if (this.guard.unservedSinceMs === null) this.guard.unservedSinceMs = this.clock.nowMs();
+        return;
+      case 'notifications.publish':
+        return tell(`tells people: ${String(args[0])}`);
+      case 'targetGroups.register':
+      case 'targetGroups.deregister':
+      case 'ledger.setWriter':
+      case 'ledger.claim':
+      case 'ledger.releaseClaim':
+      case 'ledger.setEscalation':
+      case 'ledger.engageBrake':
+      case 'hosts.start':
+      case 'volumes.attach':
+      case 'volumes.detach':
+      case 'volumes.delete':
+        return tell(
+          `${operation} ${args.map((a) => (typeof a === 'string' ? a.replace(/^arn.*?(targetgroup|execution)./, '') : JSON.stringify(a))).join(' ')}`,
+        );
+      default:
+        return;
+    }
+  }
+
+  setState(id: string, state: InstanceState): void {
+    this.aws.setState(id, state);
+  }
+}
