@@ -26,13 +26,7 @@ import {
 import { CreateHostedZoneCommand, Route53Client } from '@aws-sdk/client-route-53';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { CLUSTER_TAG } from '../lambdas/model/spec.ts';
-
-/** Configuration of an SDK client that calls as the platform team. */
-export interface AdminConfig {
-  readonly endpoint: string;
-  readonly region: string;
-  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
-}
+import type { AdminConfig } from './cloud/cloud.ts';
 
 export interface Environment {
   readonly vpcId: string;

@@ -4,7 +4,7 @@ import { awsLedger } from '../lambdas/cloud/aws-ledger.ts';
 import { systemClock } from '../lambdas/cloud/clock.ts';
 import type { Ledger } from '../lambdas/cloud/ports.ts';
 import type { DeployedStack } from './cloud/stack.ts';
-import type { AdminConfig } from './environment.ts';
+import type { AdminConfig } from './cloud/cloud.ts';
 
 /** Throws when the stack has no table, or more than one. */
 export function ledgerOf(config: AdminConfig, stack: DeployedStack): Ledger {

@@ -10,7 +10,8 @@ import { serves } from '../lambdas/model/galera.ts';
 import { EMPTY_LEDGER, type ClusterLedger } from '../lambdas/model/ledger.ts';
 import type { Probe } from '../lambdas/model/view.ts';
 import type { Hosts, HostView } from './cloud/hosts.ts';
-import type { AdminConfig, Environment } from './environment.ts';
+import type { AdminConfig } from './cloud/cloud.ts';
+import type { Environment } from './environment.ts';
 import { ACCOUNTS } from './host/galera-host.ts';
 
 export interface ObservedNode {

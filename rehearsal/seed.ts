@@ -8,7 +8,8 @@ import { promisify } from 'node:util';
 import { EC2Client, RunInstancesCommand } from '@aws-sdk/client-ec2';
 import { CLUSTER_TAG } from '../lambdas/model/spec.ts';
 import type { Hosts } from './cloud/hosts.ts';
-import type { AdminConfig, Environment } from './environment.ts';
+import type { AdminConfig } from './cloud/cloud.ts';
+import type { Environment } from './environment.ts';
 import { fillDataDir } from './host/galera-host.ts';
 import { waitFor } from './wait.ts';
 

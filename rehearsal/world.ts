@@ -2,9 +2,8 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { EC2Client, TerminateInstancesCommand } from '@aws-sdk/client-ec2';
 import type { Client } from './client/client.ts';
-import type { Cloud } from './cloud/cloud.ts';
+import type { AdminConfig, Cloud } from './cloud/cloud.ts';
 import type { Hosts } from './cloud/hosts.ts';
-import type { AdminConfig } from './environment.ts';
 import { inWords, type Observer, type WorldState } from './observer.ts';
 import { runScript } from './seed.ts';
 import type { Signals } from './signals.ts';
