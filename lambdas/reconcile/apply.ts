@@ -2,12 +2,13 @@
  * Carries out a plan. Every change is idempotent; the first routing write of a batch, and any that comes more than a second
  * after the last look, is preceded by a strongly consistent look at the ledger's epoch (safety rule 2): another hand that
  * changed the writer or took the claim has raised it, and then this plan is about a past that is gone. SetWriter needs no
- * look of its own: it is conditional.
+ * look of its own: it is conditional. A look is as old as its question: an answer that took longer than it is good for (SDK
+ * retries, a frozen sandbox) is asked for again.
  *
  * One failing change does not stop what does not depend on it: a failing DNS call does not keep a recovery from starting.
  * What does depend: everything about routing on SetWriter, and within a target group each change on those before it.
  */
-import { Conflict } from '../cloud/ports.ts';
+import { CloudUnavailable, Conflict } from '../cloud/ports.ts';
 import type { Change, Plan, Refusal } from '../model/change.ts';
 import type { ClusterView } from '../model/view.ts';
 import { note } from './notify.ts';
@@ -29,8 +30,10 @@ export interface Applied {
   readonly stale: string | null;
 }
 
-/** For how long a look at the epoch is good. */
+/** For how long a look at the epoch is good, from when it was asked for: many times what DynamoDB takes, and far below a pause. */
 const EPOCH_GOOD_FOR_MS = 1000;
+/** A ledger too slow this often in a row fails the change, as one that does not answer: reconcile comes back and is alarmed on. */
+const LOOKS = 2;
 
 export async function apply(plan: Plan, view: ClusterView, ports: ReconcilePorts): Promise<Applied> {
   const run = new Run(view, ports);
@@ -84,15 +87,27 @@ class Run {
   }
 
   async #checkEpoch(): Promise<void> {
-    const nowMs = this.#ports.clock.nowMs();
-    if (nowMs - this.#epochSeenAtMs <= EPOCH_GOOD_FOR_MS) return;
+    for (let looks = 0; !this.#isEpochFresh(); looks += 1) {
+      if (looks === LOOKS) {
+        throw new CloudUnavailable(`the epoch of cluster ${this.#view.spec.name} could not be read in time`);
+      }
+      await this.#look();
+    }
+  }
+
+  #isEpochFresh(): boolean {
+    return this.#ports.clock.nowMs() - this.#epochSeenAtMs <= EPOCH_GOOD_FOR_MS;
+  }
+
+  async #look(): Promise<void> {
+    const askedAtMs = this.#ports.clock.nowMs();
     const { cluster } = await this.#ports.ledger.read(this.#view.spec.name);
     if (cluster.epoch !== this.#epoch) {
       throw new Conflict(
         `cluster ${this.#view.spec.name} is at epoch ${cluster.epoch}, the plan is of ${this.#epoch}: observe again`,
       );
     }
-    this.#epochSeenAtMs = nowMs;
+    this.#epochSeenAtMs = askedAtMs;
   }
 
   async #carryOut(change: Change): Promise<void> {
@@ -136,8 +151,9 @@ class Run {
   }
 
   async #setWriter(to: string): Promise<void> {
+    const askedAtMs = this.#ports.clock.nowMs();
     this.#epoch = await this.#ports.ledger.setWriter(this.#view.spec.name, this.#epoch, to);
-    this.#epochSeenAtMs = this.#ports.clock.nowMs();
+    this.#epochSeenAtMs = askedAtMs;
   }
 
   /**
@@ -156,6 +172,8 @@ class Run {
         const [delay] = await Promise.allSettled([
           targetGroups.ensureTermination(change.groupArn, change.drainSeconds),
         ]);
+        // That may have taken seconds (SDK retries): the plan may be of the past by now.
+        await this.#checkEpoch();
         await targetGroups.deregister(change.groupArn, change.targets);
         if (delay.status === 'rejected') this.#failures.push({ change, error: delay.reason });
         return;

@@ -1,6 +1,7 @@
 /** The safety rules that reconcile keeps, one by one. Each of these fails when the rule's code is taken out. */
 import { describe, expect, it } from 'vitest';
 import { apply } from '../../../lambdas/reconcile/apply.ts';
+import type { Applied } from '../../../lambdas/reconcile/apply.ts';
 import { diagnose } from '../../../lambdas/reconcile/diagnose.ts';
 import { observe } from '../../../lambdas/reconcile/observe.ts';
 import { plan } from '../../../lambdas/reconcile/plan.ts';
@@ -101,6 +102,70 @@ describe('rule 2: at most one writer is routed', () => {
     expect(applied.stale).toContain('epoch 2');
     expect(cloud.aws.callsOf('TargetGroups.deregister')).toEqual([]);
     expect(cloud.aws.callsOf('Workflows.start')).toEqual([]);
+  });
+
+  describe('an answer about the epoch that is older than the second it is good for', () => {
+    type Ledger = ReturnType<typeof fakeCloud>['ledger'];
+    const SLOW_MS = 8000;
+
+    /** The writer is lost; each of the ledger's first `slow` answers to `operation` arrives late, after `meanwhile`. */
+    async function applySlowly(
+      operation: 'read' | 'setWriter',
+      slow: number,
+      meanwhile: (ledger: Ledger) => Promise<unknown> = () => Promise.resolve(),
+    ): Promise<{ cloud: ReturnType<typeof fakeCloud>; applied: Applied }> {
+      const cloud = fakeCloud();
+      const [a] = healthyCluster(cloud.aws).map((i) => i.id);
+      if (operation === 'setWriter') cloud.aws.setState(a ?? '', 'terminated');
+      else cloud.aws.targetGroups.get(READER_GROUP)?.targets.delete(`${a}:3306`);
+      const view = await observe('orders', cloud);
+      if (view === null) throw new Error('the cluster is declared');
+      let left = slow;
+      const late = async <T>(answer: Promise<T>): Promise<T> => {
+        const value = await answer;
+        if (left === 0) return value;
+        left -= 1;
+        await meanwhile(cloud.ledger);
+        await cloud.clock.sleep(SLOW_MS);
+        return value;
+      };
+      const ledger = new Proxy(cloud.ledger, {
+        get: (target, key) => {
+          const member: unknown = Reflect.get(target, key, target);
+          if (typeof member !== 'function') return member;
+          return (...args: unknown[]): unknown => {
+            const answer: unknown = Reflect.apply(member, target, args);
+            return key === operation ? late(answer as Promise<unknown>) : answer;
+          };
+        },
+      });
+      const applied = await apply(plan(view, diagnose(view), view.atMs), view, { ...cloud, ledger });
+      return { cloud, applied };
+    }
+    const claim = (ledger: Ledger): Promise<unknown> => {
+      const by = { execution: 'e', incident: 'x', mode: 'replace', node: 'n', joiner: null, donor: null } as const;
+      return ledger.claim('orders', { ...by, claimedAtMs: 0 });
+    };
+    const routed = (cloud: ReturnType<typeof fakeCloud>): unknown[] =>
+      ['TargetGroups.deregister', 'TargetGroups.register', 'DnsZones.upsert'].flatMap((o) => cloud.aws.callsOf(o));
+
+    it.each(['read', 'setWriter'] as const)('%s: nothing is routed when the epoch has gone on meanwhile', async (o) => {
+      const { cloud, applied } = await applySlowly(o, 1, claim);
+      expect(applied.stale).toContain('observe again');
+      expect(routed(cloud)).toEqual([]);
+    });
+
+    it('is asked for again, and routed by when it has not', async () => {
+      const { cloud, applied } = await applySlowly('read', 1);
+      expect(applied).toMatchObject({ failures: [], stale: null });
+      expect(routed(cloud)).not.toEqual([]);
+    });
+
+    it('fails the change when it is late again', async () => {
+      const { cloud, applied } = await applySlowly('read', 2);
+      expect(applied.failures.map((f) => String(f.error))).toEqual([expect.stringContaining('in time')]);
+      expect(routed(cloud)).toEqual([]);
+    });
   });
 
   it('nothing is routed when the new writer could not be written down', async () => {
