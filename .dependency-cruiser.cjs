@@ -1,5 +1,5 @@
 /** The layering of docs/architecture.md: dependencies point inwards. */
-const capability = '^lambdas/(signals|reconcile|replace|bootstrap|watch|operate)/';
+const capability = '^lambdas/(signals|reconcile|replace|bootstrap|failover|switchover|rolling|watch|operate)/';
 module.exports = {
   forbidden: [
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, dependencyTypesNot: ['type-only'] } },
@@ -39,8 +39,22 @@ module.exports = {
       name: 'capabilities-are-strangers',
       comment: 'They meet in the model, the ledger and the queues.',
       severity: 'error',
-      from: { path: '^lambdas/(signals|reconcile|replace|bootstrap|watch|operate)/' },
+      from: { path: capability, pathNot: '^lambdas/(failover|switchover)/' },
       to: { path: capability, pathNot: '^lambdas/$1/' },
+    },
+    {
+      name: 'failover-makes-instances-as-replace-does',
+      comment: 'A surviving volume is revived with the steps that replace has for it.',
+      severity: 'error',
+      from: { path: '^lambdas/failover/' },
+      to: { path: capability, pathNot: '^lambdas/(failover|replace)/' },
+    },
+    {
+      name: 'switchover-promotes-as-failover-does',
+      comment: 'There is one way to make a primary (docs/postgres.md).',
+      severity: 'error',
+      from: { path: '^lambdas/switchover/' },
+      to: { path: capability, pathNot: '^lambdas/(failover|switchover)/' },
     },
     {
       name: 'product-knows-no-rehearsal',

@@ -60,30 +60,20 @@ const acknowledge = (role: IConstruct, places: readonly Place[], reason: string)
 
 /** On the roles' policies and on the sweep's dead-letter queue; nothing is acknowledged for the whole stack. */
 export function acknowledgeFindings(plane: Capabilities): void {
-  const { replace, bootstrap, names } = plane.workflows;
-  const { signals, reconcile, watch, operate } = plane;
-  const functions = { signals, reconcile, watch, operate, replace, bootstrap };
-  for (const { function: f } of Object.values(functions)) finding(f.role, '*', UNSCOPED_REASON);
-  for (const { function: f } of [reconcile, watch, operate, replace, bootstrap])
+  const { signals, reconcile, watch, operate, workflows } = plane;
+  const { replace, bootstrap, failover, switchover, rolling } = workflows;
+  const machines = Object.values(workflows);
+  for (const { function: f } of [signals, reconcile, watch, operate, ...machines])
+    finding(f.role, '*', UNSCOPED_REASON);
+  for (const { function: f } of [reconcile, watch, operate, ...machines])
     acknowledge(f.role, [parameters], SPECS_REASON);
-  for (const workflow of [replace, bootstrap]) acknowledgeWorkflow(workflow);
+  for (const { role } of machines) finding(role, '*', UNSCOPED_REASON);
+  for (const { function: f } of [replace, bootstrap, failover, switchover, operate])
+    acknowledge(f.role, [ec2('instance')], TAGGED_REASON);
   acknowledge(reconcile.function.role, [targetGroups], GROUPS_REASON);
-  acknowledge(
-    reconcile.function.role,
-    names.map((name) => ({ service: 'states', resource: `execution:${name}:*` })),
-    EXECUTIONS_REASON,
-  );
-  acknowledge(replace.function.role, [ec2('volume')], TAGGED_REASON);
-  acknowledge(
-    replace.function.role,
-    [
-      ...['launch-template', 'subnet', 'security-group', 'network-interface', 'key-pair', 'placement-group'].map(ec2),
-      { ...ec2('image'), account: '' },
-      { ...ec2('snapshot'), account: '' },
-      { ...ec2('snapshot'), account: '*' },
-    ],
-    TEMPLATE_REASON,
-  );
+  acknowledge(reconcile.function.role, executionsOf(machines), EXECUTIONS_REASON);
+  acknowledge(rolling.function.role, executionsOf([replace, switchover]), EXECUTIONS_REASON);
+  for (const { function: f } of [replace, failover]) acknowledgeLaunches(f.role);
   Validations.of(watch.deadLetters).acknowledge({
     id: 'AwsSolutions-SQS3',
     reason:
@@ -91,7 +81,17 @@ export function acknowledgeFindings(plane: Capabilities): void {
   });
 }
 
-function acknowledgeWorkflow({ function: f, role }: Workflow): void {
-  acknowledge(f.role, [ec2('instance')], TAGGED_REASON);
-  finding(role, '*', UNSCOPED_REASON);
+const executionsOf = (workflows: readonly Workflow[]): readonly Place[] =>
+  workflows.map(({ machineName }) => ({ service: 'states', resource: `execution:${machineName}:*` }));
+
+/** Of a function that launches nodes and moves their volumes. */
+function acknowledgeLaunches(role: IConstruct): void {
+  const around = ['launch-template', 'subnet', 'security-group', 'network-interface', 'key-pair', 'placement-group'];
+  const images = [
+    { ...ec2('image'), account: '' },
+    { ...ec2('snapshot'), account: '' },
+    { ...ec2('snapshot'), account: '*' },
+  ];
+  acknowledge(role, [ec2('volume')], TAGGED_REASON);
+  acknowledge(role, [...around.map(ec2), ...images], TEMPLATE_REASON);
 }

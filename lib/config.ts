@@ -34,13 +34,27 @@ const endpoint = z.discriminatedUnion('kind', [
   }),
 ]);
 
+const engine = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('galera'),
+    port: z.exactOptional(z.number()),
+    tls: z.exactOptional(databaseTlsSchema),
+  }),
+  z.strictObject({
+    kind: z.literal('postgres'),
+    port: z.exactOptional(z.number()),
+    tls: z.exactOptional(databaseTlsSchema),
+    durability: z.enum(['quorum', 'async'], 'give "quorum" or "async"'),
+    acknowledgements: z.exactOptional(z.number()),
+    maxLagBytes: z.exactOptional(z.number()),
+    slots: z.exactOptional(z.enum(['physical', 'none'], 'give "physical" or "none"')),
+    replicationUser: z.exactOptional(z.string()),
+  }),
+]);
+
 const cluster = z.strictObject({
   name: z.string(),
-  engine: z.strictObject({
-    kind: z.literal('galera'),
-    port: z.optional(z.number()),
-    tls: z.optional(databaseTlsSchema),
-  }),
+  engine,
   nodes: z.number(),
   launchTemplate: z.strictObject({ id: id('lt'), version: z.optional(z.string()) }),
   /** Unless given, those of `vpc`. */

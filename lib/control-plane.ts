@@ -5,7 +5,7 @@
  *   plane.manage('orders', { engine: Engine.galera(), nodes: 3, … });
  *
  * A cluster in another stack declares itself with `new ManagedCluster(…)`; `plane.allow(cluster.access)` lets the plane's
- * functions read its secret, change its zone and pass its instances' role.
+ * functions reach its databases, read its secret, change its zone and pass its instances' role.
  */
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,18 +26,19 @@ import { planeKey } from './capabilities/encryption.ts';
 import type { Foundation } from './capabilities/foundation.ts';
 import { HostDocuments } from './capabilities/host-documents.ts';
 import { ledgerTable } from './capabilities/ledger.ts';
-import { functionSecurityGroup, vpcEndpoints } from './capabilities/network.ts';
+import { functionSecurityGroup, openDatabasePort, vpcEndpoints } from './capabilities/network.ts';
 import { notificationTopic } from './capabilities/notifications.ts';
 import { Operate } from './capabilities/operate.ts';
 import type { FunctionNetwork } from './capabilities/plane-function.ts';
 import { WorkQueue } from './capabilities/queues.ts';
 import { RECONCILE_TIMEOUT, Reconcile } from './capabilities/reconcile.ts';
-import { recoveryWorkflows } from './capabilities/recovery.ts';
+import { endOf, recoveryWorkflows } from './capabilities/recovery.ts';
 import type { RecoveryWorkflows } from './capabilities/recovery.ts';
 import { SIGNALS_TIMEOUT, Signals } from './capabilities/signals.ts';
 import { Watch } from './capabilities/watch.ts';
 import type { ClusterAccess } from './managed-cluster.ts';
 import { ManagedCluster } from './managed-cluster.ts';
+import { WORKFLOW_NAMES } from './names.ts';
 import type { ManageProps } from './spec/declaration.ts';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -49,9 +50,9 @@ export interface ControlPlaneProps {
   readonly vpcSubnets?: SubnetSelection;
   /** Where people are told. Unless given, an encrypted topic is made (`plane.topic`), to be subscribed to. */
   readonly notify?: ITopic;
-  /** The databases' security group: opened to the functions on `databasePorts`. */
+  /** The databases' security group: opened to the functions on the ports of the clusters. */
   readonly databaseSecurityGroup?: ISecurityGroup;
-  /** Ports that functions may reach databases on; 3306 unless given. */
+  /** Further ports that functions may reach databases on: of clusters declared elsewhere and not given to `allow`. */
   readonly databasePorts?: readonly number[];
   /** How long logs are kept; three months unless given. */
   readonly retention?: RetentionDays;
@@ -105,7 +106,7 @@ export class ControlPlane extends Construct {
     const network = this.network(props);
     this.functionSecurityGroup = network.securityGroup;
     this.ledger = ledgerTable(this, foundation);
-    this.documents = new HostDocuments(this, 'Documents', { prefix, scripts: resolve(ROOT, 'nodes', 'galera') });
+    this.documents = new HostDocuments(this, 'Documents', { prefix, scripts: resolve(ROOT, 'nodes') });
 
     const signals = new WorkQueue(this, 'SignalsQueue', {
       foundation,
@@ -123,28 +124,18 @@ export class ControlPlane extends Construct {
 
     this.workflows = recoveryWorkflows(this, { ...shared, documents: this.documents });
     this.signals = new Signals(this, 'Signals', { foundation, signals, reconcile });
-    this.signals.listen('WorkflowState', this.workflows.statusChange);
-    this.reconcile = new Reconcile(this, 'Reconcile', {
-      ...shared,
-      workflowArns: {
-        replace: this.workflows.replace.machine.stateMachineArn,
-        bootstrap: this.workflows.bootstrap.machine.stateMachineArn,
-      },
-      workflowNames: this.workflows.names,
-    });
+    this.signals.listen('WorkflowState', endOf(this.workflows));
+    this.reconcile = new Reconcile(this, 'Reconcile', { ...shared, workflows: this.workflows });
     this.watch = new Watch(this, 'Watch', {
       ...shared,
       probeInterval: props.probeInterval ?? Duration.seconds(1),
       sweep: props.sweep ?? Duration.minutes(3),
     });
-    this.operate = new Operate(this, 'Operate', { foundation, ledger: this.ledger, reconcile });
-
-    const { replace, bootstrap } = this.workflows;
-    this.grants = new ClusterAccessGrants(this, {
-      readers: [this.reconcile.function, this.watch.function, replace.function, bootstrap.function],
-      router: this.reconcile.function,
-      launcher: replace.function,
+    this.operate = new Operate(this, 'Operate', {
+      ...{ foundation, ledger: this.ledger, reconcile, documents: this.documents },
     });
+
+    this.grants = this.clusterAccess(props, network);
     this.grants.encryptVolumes(props.volumeKeys ?? []);
     this.allow({
       ...(props.secrets && { secrets: props.secrets }),
@@ -182,6 +173,19 @@ export class ControlPlane extends Construct {
     this.grants.add(access);
   }
 
+  private clusterAccess(props: ControlPlaneProps, { securityGroup }: FunctionNetwork): ClusterAccessGrants {
+    const { replace, failover } = this.workflows;
+    const steps = WORKFLOW_NAMES.map((name) => this.workflows[name].function);
+    const grants = new ClusterAccessGrants(this, {
+      readers: [this.reconcile.function, this.watch.function, ...steps],
+      router: this.reconcile.function,
+      launchers: [replace.function, failover.function],
+      openPort: (port) => openDatabasePort(securityGroup, props.databaseSecurityGroup, port),
+    });
+    grants.add({ ports: props.databasePorts ?? [] });
+    return grants;
+  }
+
   private foundation(props: ControlPlaneProps): Foundation {
     const prefix = props.prefix ?? 'rejoin';
     const removalPolicy = props.removalPolicy ?? RemovalPolicy.RETAIN;
@@ -200,11 +204,7 @@ export class ControlPlane extends Construct {
 
   private network(props: ControlPlaneProps): FunctionNetwork {
     const vpcSubnets = props.vpcSubnets ?? { subnetType: SubnetType.PRIVATE_WITH_EGRESS };
-    const securityGroup = functionSecurityGroup(this, {
-      vpc: props.vpc,
-      databaseSecurityGroup: props.databaseSecurityGroup,
-      databasePorts: props.databasePorts ?? [3306],
-    });
+    const securityGroup = functionSecurityGroup(this, props.vpc);
     if (props.vpcEndpoints) vpcEndpoints(this, props.vpc, vpcSubnets, securityGroup);
     return { vpc: props.vpc, vpcSubnets, securityGroup };
   }

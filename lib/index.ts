@@ -8,7 +8,10 @@ export type {
   DatabaseTls,
   DnsOptions,
   EndpointDeclaration,
+  EngineDeclaration,
   GaleraDeclaration,
   ManageProps,
+  PostgresDeclaration,
+  PostgresOptions,
   TargetGroupOptions,
 } from './spec/declaration.ts';

@@ -29,6 +29,8 @@ export interface ClusterAccess {
   readonly secrets?: readonly ISecret[];
   readonly zones?: readonly IHostedZone[];
   readonly instanceRoles?: readonly IRole[];
+  /** That its databases listen on. */
+  readonly ports?: readonly number[];
 }
 
 export class ManagedCluster extends Construct {
@@ -57,6 +59,7 @@ export class ManagedCluster extends Construct {
       secrets: [props.credentials],
       zones: props.endpoints.flatMap((e) => (e.kind === 'dns' ? [e.zone] : [])),
       instanceRoles: role ? [role] : [],
+      ports: [props.engine.port],
     };
   }
 

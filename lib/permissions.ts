@@ -9,12 +9,13 @@ import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import type { IConstruct } from 'constructs';
-import { CLUSTER_TAG, SPEC_PREFIX } from '../lambdas/model/spec.ts';
+import { CLUSTER_TAG, INCIDENT_TAG, SPEC_PREFIX } from '../lambdas/model/spec.ts';
 
 /** Why a statement on `*` is as narrow as AWS allows. Source: Service Authorization Reference, one page a service. */
 export const UNSCOPED: Readonly<Record<string, string>> = {
   'ec2:DescribeInstances': 'EC2 Describe actions have no resource type',
   'ec2:DescribeVolumes': 'EC2 Describe actions have no resource type',
+  'ec2:DescribeLaunchTemplateVersions': 'EC2 Describe actions have no resource type',
   'elasticloadbalancing:DescribeTargetHealth': 'Elastic Load Balancing Describe actions have no resource type',
   'elasticloadbalancing:DescribeTargetGroupAttributes': 'Elastic Load Balancing Describe actions have no resource type',
   'ssm:DescribeInstanceInformation': 'the action has no resource type',
@@ -55,7 +56,7 @@ function unscoped(...actions: readonly string[]): PolicyStatement {
   return allow(actions, ['*']);
 }
 
-const carries = (key: string): Record<string, Record<string, unknown>> => ({
+const carries = (key: string): { readonly StringLike: Readonly<Record<string, string>> } => ({
   StringLike: { [`${key}/${CLUSTER_TAG}`]: '*' },
 });
 
@@ -137,15 +138,18 @@ export function route(scope: IConstruct): readonly PolicyStatement[] {
 export const changeRecords = (zoneArns: readonly string[]): PolicyStatement =>
   allow(['route53:ListResourceRecordSets', 'route53:ChangeResourceRecordSets'], zoneArns);
 
-/** By name, which is fixed: the machines' own role must not depend on this one. */
-export const runWorkflows = (scope: IConstruct, names: readonly string[]): readonly PolicyStatement[] => [
+/** Starts some machines and looks at some. By name, which is fixed: the machines' own role must not depend on this one. */
+export const runWorkflows = (
+  scope: IConstruct,
+  names: { readonly start: readonly string[]; readonly look: readonly string[] },
+): readonly PolicyStatement[] => [
   allow(
     ['states:StartExecution'],
-    names.map((name) => states(scope, 'stateMachine', name)),
+    names.start.map((name) => states(scope, 'stateMachine', name)),
   ),
   allow(
     ['states:DescribeExecution'],
-    names.map((name) => states(scope, 'execution', `${name}:*`)),
+    names.look.map((name) => states(scope, 'execution', `${name}:*`)),
   ),
 ];
 
@@ -159,40 +163,55 @@ export const runScripts = (scope: IConstruct, documentArns: readonly string[]): 
   unscoped('ssm:DescribeInstanceInformation', 'ssm:GetCommandInvocation'),
 ];
 
+/** What a launch template's `$Latest`, `$Default` or number means now. */
+export const describeTemplates = (): PolicyStatement => unscoped('ec2:DescribeLaunchTemplateVersions');
+
+const own = carries('ec2:ResourceTag');
+const ec2 = (scope: IConstruct, type: string): string => arn(scope, 'ec2', type, '*');
+
 /**
- * Launching in a lost node's place, fencing it, and moving its volume.
+ * Launching a node.
  * RunInstances is authorized once for each resource of the call, so the tags that the first statement demands of the
  * instance and its volumes bind every launch, whatever subnet or image the launch template names.
  */
-export function replaceInstances(scope: IConstruct): readonly PolicyStatement[] {
-  const ec2 = (type: string): string => arn(scope, 'ec2', type, '*');
-  const own = carries('ec2:ResourceTag');
+export function launchInstances(scope: IConstruct): readonly PolicyStatement[] {
+  const machine = [ec2(scope, 'instance'), ec2(scope, 'volume')];
+  const around = ['launch-template', 'subnet', 'security-group', 'network-interface', 'key-pair', 'placement-group'];
   // Images and public snapshots belong to other accounts: their ARNs have none.
-  const anybodys = (type: string): string =>
-    Stack.of(scope).formatArn({ service: 'ec2', account: '*', resource: type, resourceName: '*' });
-  const publicOnes = (type: string): string =>
-    Stack.of(scope).formatArn({ service: 'ec2', account: '', resource: type, resourceName: '*' });
+  const of = (account: string, resource: string): string =>
+    Stack.of(scope).formatArn({ service: 'ec2', account, resource, resourceName: '*' });
   return [
-    allow(['ec2:RunInstances'], [ec2('instance'), ec2('volume')], carries('aws:RequestTag')),
+    allow(['ec2:RunInstances'], machine, carries('aws:RequestTag')),
     allow(
       ['ec2:RunInstances'],
-      [
-        ...['launch-template', 'subnet', 'security-group', 'network-interface', 'key-pair', 'placement-group'].map(ec2),
-        publicOnes('image'),
-        publicOnes('snapshot'),
-        anybodys('snapshot'),
-      ],
+      [...around.map((type) => ec2(scope, type)), of('', 'image'), of('', 'snapshot'), of('*', 'snapshot')],
     ),
-    allow(['ec2:CreateTags'], [ec2('instance'), ec2('volume')], {
-      StringEquals: { 'ec2:CreateAction': 'RunInstances' },
-    }),
-    allow(['ec2:CreateTags'], [ec2('volume')], own),
-    allow(['ec2:TerminateInstances', 'ec2:StopInstances'], [ec2('instance')], own),
-    allow(['ec2:AttachVolume', 'ec2:DetachVolume'], [ec2('instance'), ec2('volume')], own),
-    allow(['ec2:DeleteVolume'], [ec2('volume')], own),
-    unscoped('ec2:DescribeVolumes'),
+    allow(['ec2:CreateTags'], machine, { StringEquals: { 'ec2:CreateAction': 'RunInstances' } }),
   ];
 }
+
+/** The fence. */
+export const stopInstances = (scope: IConstruct): PolicyStatement =>
+  allow(['ec2:StopInstances'], [ec2(scope, 'instance')], own);
+
+/** A lost node's volume, to the one in its place. */
+export const moveVolumes = (scope: IConstruct): readonly PolicyStatement[] => [
+  allow(['ec2:CreateTags'], [ec2(scope, 'volume')], own),
+  allow(['ec2:AttachVolume', 'ec2:DetachVolume'], [ec2(scope, 'instance'), ec2(scope, 'volume')], own),
+  unscoped('ec2:DescribeVolumes'),
+];
+
+/** An instance that Rejoin itself launched and found no use for: never one that the platform team started. */
+export const giveBackInstances = (scope: IConstruct): PolicyStatement =>
+  allow(['ec2:TerminateInstances'], [ec2(scope, 'instance')], {
+    StringLike: { ...own.StringLike, [`ec2:ResourceTag/${INCIDENT_TAG}`]: '*' },
+  });
+
+/** For good: a node that has been replaced, and a volume that nobody needs any more. */
+export const clearAway = (scope: IConstruct): readonly PolicyStatement[] => [
+  allow(['ec2:TerminateInstances'], [ec2(scope, 'instance')], own),
+  allow(['ec2:DeleteVolume'], [ec2(scope, 'volume')], own),
+];
 
 /** The instance profiles' roles, and only to EC2. */
 export const passRoles = (roleArns: readonly string[]): PolicyStatement =>

@@ -13,7 +13,7 @@ import type { Construct } from 'constructs';
 import type { ClusterConfig, RejoinConfig, SubnetConfig } from './config.ts';
 import type { ControlPlaneProps } from './control-plane.ts';
 import { ControlPlane } from './control-plane.ts';
-import type { EndpointDeclaration } from './spec/declaration.ts';
+import type { EndpointDeclaration, EngineDeclaration } from './spec/declaration.ts';
 import { Endpoint, Engine } from './spec/declaration.ts';
 
 export interface RejoinStackProps {
@@ -76,10 +76,7 @@ export class RejoinStack extends Stack {
     const at = `Given-${cluster.name}`;
     const template = cluster.launchTemplate;
     this.plane.manage(cluster.name, {
-      engine: Engine.galera({
-        ...(cluster.engine.port !== undefined && { port: cluster.engine.port }),
-        ...(cluster.engine.tls !== undefined && { tls: cluster.engine.tls }),
-      }),
+      engine: engineOf(cluster.engine),
       nodes: cluster.nodes,
       launchTemplate: LaunchTemplate.fromLaunchTemplateAttributes(this, `${at}-Template`, {
         launchTemplateId: template.id,
@@ -131,6 +128,15 @@ export class RejoinStack extends Stack {
       );
       return subnet;
     });
+  }
+}
+
+function engineOf(given: ClusterConfig['engine']): EngineDeclaration {
+  switch (given.kind) {
+    case 'galera':
+      return Engine.galera(given);
+    case 'postgres':
+      return Engine.postgres(given);
   }
 }
 

@@ -3,21 +3,30 @@ import { spawn } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import type { EngineKind } from '../lambdas/model/spec.ts';
 import { mergeUnused } from './iam/report.ts';
 import type { Report } from './report.ts';
-import { scenarioNamed, scenarios } from './scenarios/index.ts';
+import { ENGINES } from './engines/index.ts';
+import { EVENTS } from './options.ts';
+import { isFor, scenarioNamed, scenarios } from './scenarios/index.ts';
 
 const program = new Command('npm run scenarios --')
   .description('Runs the scenarios one after another and prints a table of their figures.')
   .argument('[names...]', 'which ones; all of them when none is named')
+  .addOption(new Option('--engine <name>', 'database engine').choices(ENGINES).default('galera'))
+  .addOption(new Option('--events <how>', 'how events reach the plane').choices(EVENTS).default('normal'))
+  .option('--kills', 'kill every step of every workflow, reconcile and watch once', false)
   .option('--rounds <n>', 'how many times each', '1')
   .option('--reports <dir>', 'where the JSON reports go', '.rehearsal/reports')
   .parse();
 
-const options = program.opts<{ rounds: string; reports: string }>();
+const options = program.opts<{ rounds: string; reports: string; engine: EngineKind; events: string; kills: boolean }>();
 const names =
-  program.args.length > 0 ? program.args.map((name) => scenarioNamed(name).name) : scenarios.map((s) => s.name);
+  program.args.length > 0
+    ? program.args.map((name) => scenarioNamed(name).name)
+    : scenarios.filter((s) => isFor(s, options.engine)).map((s) => s.name);
+const variant = ['--engine', options.engine, '--events', options.events, ...(options.kills ? ['--kills'] : [])];
 const rounds = Number(options.rounds);
 if (!Number.isInteger(rounds) || rounds < 1)
   program.error(`--rounds is ${JSON.stringify(options.rounds)}; give a whole number of at least 1`);
@@ -27,7 +36,9 @@ const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 /** One run; the report is missing when the run ended before it had one. */
 async function run(name: string, file: string): Promise<Report | null> {
   await new Promise<void>((done, fail) => {
-    const child = spawn(process.execPath, [main, '--scenario', name, '--report', file], { stdio: 'inherit' });
+    const child = spawn(process.execPath, [main, '--scenario', name, '--report', file, ...variant], {
+      stdio: 'inherit',
+    });
     child.once('error', fail);
     child.once('exit', () => done());
   });

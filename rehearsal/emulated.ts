@@ -9,6 +9,5 @@ export const emulated = (delays: Delays, services: readonly string[]): readonly 
   'Route 53: a DNS server on loopback that follows the zone at once',
   'SSM: the documents run on the host by /bin/sh; systemctl is a stand-in that knows one service; the agent is there when the host has booted',
   'IAM: policies of the deployed template and of the hosts are enforced; service control, session and endpoint policies are not',
-  'Galera: default timeouts; two periods are shortened as docs/hosts.md recommends (docs/decisions/0007)',
-  'the network: loopback; no packet loss, no partitions in these scenarios',
+  'the network: loopback; no packet loss; partitions, where a scenario has them, by nftables',
 ];

@@ -48,11 +48,15 @@ export interface EnvironmentOptions {
   /** One subnet for each zone. */
   readonly subnetCidrs: readonly string[];
   readonly port: number;
+  /** What the nodes use among themselves, beside it. */
+  readonly peerPorts: readonly number[];
   readonly probeUser: { readonly username: string; readonly password: string };
   readonly dataDevice: string;
   readonly dataGiB: number;
 }
 
+/** Where a host's data volume is attached. */
+export const DATA_DEVICE = '/dev/sdf';
 const HOST_ROLE = 'orders-database-host';
 const NLB_HEALTH_CHECK_SECONDS = 5; // the shortest that NLB offers
 
@@ -115,7 +119,7 @@ async function createSecurityGroup(ec2: EC2Client, vpcId: string, options: Envir
   await ec2.send(
     new AuthorizeSecurityGroupIngressCommand({
       GroupId: id,
-      IpPermissions: [options.port, 4567, 4568, 4444].map((port) => ({
+      IpPermissions: [options.port, ...options.peerPorts].map((port) => ({
         IpProtocol: 'tcp',
         FromPort: port,
         ToPort: port,

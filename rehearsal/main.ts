@@ -1,8 +1,11 @@
 /** `npm start`: one scenario on real databases and an emulated AWS. */
-import { Command, InvalidArgumentError } from 'commander';
-import type { RehearsalOptions } from './options.ts';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { EngineKind } from '../lambdas/model/spec.ts';
+import { ENGINES, engineFor } from './engines/index.ts';
+import { EVENTS, type EventsMode, type RehearsalOptions } from './options.ts';
 import { rehearse } from './rehearse.ts';
-import { scenarioNamed, scenarios } from './scenarios/index.ts';
+import { limitsFor, type Scenario } from './scenarios/scenario.ts';
+import { isFor, scenarioNamed, scenarios } from './scenarios/index.ts';
 
 const whole =
   (low: number, high: number) =>
@@ -15,7 +18,10 @@ const whole =
 
 interface Flags {
   scenario: string;
-  engine: string;
+  engine: EngineKind;
+  durability: 'quorum' | 'async';
+  events: EventsMode;
+  kills: boolean;
   report?: string;
   keep: boolean;
   list: boolean;
@@ -28,14 +34,24 @@ interface Flags {
   dir?: string;
 }
 
+const line = (s: Scenario): string =>
+  `${s.name.padEnd(22)} ${s.summary}${ENGINES.every((e) => isFor(s, e)) ? '' : ` (${ENGINES.filter((e) => isFor(s, e)).join(', ')})`}`;
+
 const HOUR_MS = 3_600_000;
 
 const program = new Command('npm start --')
   .description(
-    'Rehearses a bad night: deploys Rejoin into an emulated AWS on this machine, breaks a real Galera cluster under load,\nand checks that it heals and that no acknowledged write is lost.',
+    'Rehearses a bad night: deploys Rejoin into an emulated AWS on this machine, breaks a real database cluster under load,\nand checks that it heals and that no acknowledged write is lost.',
   )
   .option('--scenario <name>', 'what happens (see --list)', 'terminate-node')
-  .option('--engine <name>', 'database engine; galera is the only one yet', 'galera')
+  .addOption(new Option('--engine <name>', 'database engine').choices(ENGINES).default('galera'))
+  .addOption(
+    new Option('--durability <kind>', 'of PostgreSQL: what a commit waits for')
+      .choices(['quorum', 'async'])
+      .default('quorum'),
+  )
+  .addOption(new Option('--events <how>', 'how events reach the plane').choices(EVENTS).default('normal'))
+  .option('--kills', 'kill every step of every workflow, reconcile and watch once', false)
   .option('--report <file>', 'write the report as JSON')
   .option('--keep', 'leave everything up at the end, and print how to reach it; Ctrl-C ends it', false)
   .option('--list', 'list the scenarios and exit', false)
@@ -46,19 +62,34 @@ const program = new Command('npm start --')
   .option('--force-stop <ms>', 'from a forced StopInstances to stopped', whole(0, HOUR_MS), 5000)
   .option('--seed <n>', 'for what is random: injected faults', whole(0, 2 ** 31), 1)
   .option('--dir <path>', 'work folder; a new one under the temporary folder unless given')
-  .addHelpText('after', `\nScenarios:\n${scenarios.map((s) => `  ${s.name.padEnd(18)} ${s.summary}`).join('\n')}`)
+  .addHelpText(
+    'after',
+    `\nScenarios:\n${scenarios
+      .map(line)
+      .map((text) => `  ${text}`)
+      .join('\n')}`,
+  )
   .parse();
 
 const flags = program.opts<Flags>();
 if (flags.list) {
-  for (const s of scenarios) console.log(`${s.name.padEnd(18)} ${s.summary}`);
+  for (const s of scenarios) console.log(line(s));
   process.exit(0);
 }
-if (flags.engine !== 'galera')
-  program.error(`--engine is ${JSON.stringify(flags.engine)}; galera is the only engine in this version`);
 
-const options = (): RehearsalOptions => ({
-  scenario: scenarioNamed(flags.scenario),
+const options = (): RehearsalOptions => {
+  const scenario = scenarioNamed(flags.scenario);
+  limitsFor(scenario, flags.engine, true); // throws when it is not for the engine
+  return {
+    ...common(),
+    scenario,
+    engine: engineFor(flags.engine, { durability: flags.durability, ...scenario.declares }),
+  };
+};
+
+const common = (): Omit<RehearsalOptions, 'scenario' | 'engine'> => ({
+  events: flags.events,
+  kills: flags.kills,
   reportFile: flags.report ?? null,
   keep: flags.keep,
   delays: {

@@ -5,21 +5,16 @@
 import { Resolver } from 'node:dns/promises';
 import { DescribeTargetHealthCommand, ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
 import type { Ledger } from '../lambdas/cloud/ports.ts';
-import { galeraProber } from '../lambdas/engines/galera/prober.ts';
-import { serves } from '../lambdas/model/galera.ts';
+import { databaseProber } from '../lambdas/engines/prober.ts';
 import { EMPTY_LEDGER, type ClusterLedger } from '../lambdas/model/ledger.ts';
-import type { Probe } from '../lambdas/model/view.ts';
 import type { Hosts, HostView } from './cloud/hosts.ts';
 import type { AdminConfig } from './cloud/cloud.ts';
+import type { Engine, ProbedNode } from './engines/engine.ts';
 import type { Environment } from './environment.ts';
-import { ACCOUNTS } from './host/galera-host.ts';
 
-export interface ObservedNode {
-  readonly id: string;
-  readonly address: string;
+export interface ObservedNode extends ProbedNode {
   readonly ec2: HostView['state'];
-  readonly probe: Probe;
-  /** In the primary component, ready and synced. */
+  /** A working part of the cluster, as its engine understands it. */
   readonly synced: boolean;
 }
 
@@ -35,6 +30,8 @@ export interface WorldState {
   /** Address that the writer's name resolves to. */
   readonly dnsWriter: string | null;
   readonly ledger: ClusterLedger;
+  /** What is not as declared, in the engine's words (`Engine.problems`). */
+  readonly problems: readonly string[];
 }
 
 export interface ObserverOptions {
@@ -43,7 +40,7 @@ export interface ObserverOptions {
   readonly hosts: Hosts;
   readonly dns: { readonly address: string; readonly port: number };
   readonly cluster: string;
-  readonly port: number;
+  readonly engine: Engine;
   /** Null until the table is deployed. */
   readonly ledger: Ledger | null;
 }
@@ -57,6 +54,8 @@ export interface DonorChoice {
 
 export interface Observer {
   state(): WorldState;
+  /** Every writer that the ledger has named, in order; the same one again when another was in between. */
+  writers(): readonly string[];
   donors(): readonly DonorChoice[];
   stop(): Promise<void>;
 }
@@ -65,16 +64,25 @@ const LOOK_EVERY_MS = 150;
 /** A frozen database must not slow the looks at the others down for long. */
 const PROBE_DEADLINE_MS = 700;
 
-const NOTHING: WorldState = { nodes: [], writerTargets: [], readTargets: [], dnsWriter: null, ledger: EMPTY_LEDGER };
+const NOTHING: WorldState = {
+  nodes: [],
+  writerTargets: [],
+  readTargets: [],
+  dnsWriter: null,
+  ledger: EMPTY_LEDGER,
+  problems: [],
+};
 
 /** Starts looking. Errors of single looks leave the last answer standing; `onTrouble` hears of them. */
 export function startObserver(options: ObserverOptions, onTrouble: (what: string, error: unknown) => void): Observer {
   const elb = new ElasticLoadBalancingV2Client(options.admin);
-  const prober = galeraProber({ deadlineMs: PROBE_DEADLINE_MS });
+  const { engine } = options;
+  const prober = databaseProber({ deadlineMs: PROBE_DEADLINE_MS });
   const resolver = new Resolver({ timeout: 500, tries: 1 });
   resolver.setServers([`${options.dns.address}:${options.dns.port}`]);
   const name = `${options.cluster}.${options.environment.zoneName}`;
   const donors = new Map<string, DonorChoice>();
+  const writers: string[] = [];
   let latest = NOTHING;
   let stopped = false;
 
@@ -86,19 +94,15 @@ export function startObserver(options: ObserverOptions, onTrouble: (what: string
     }));
   };
 
-  const node = async (host: HostView): Promise<ObservedNode> => {
-    const probe = await prober.probe(
-      { instanceId: host.id, host: host.address, port: options.port },
-      { user: ACCOUNTS.probe.user, password: ACCOUNTS.probe.password },
-    );
-    return {
-      id: host.id,
-      address: host.address,
-      ec2: host.state,
-      probe,
-      synced: probe.kind === 'answered' && serves(probe.status),
-    };
-  };
+  const probed = async (host: HostView): Promise<ProbedNode & Pick<ObservedNode, 'ec2'>> => ({
+    id: host.id,
+    address: host.address,
+    ec2: host.state,
+    probe: await prober.probe(
+      { instanceId: host.id, host: host.address, port: engine.port, engine: engine.kind },
+      engine.probeUser,
+    ),
+  });
 
   const dnsWriter = async (): Promise<string | null> => {
     try {
@@ -112,15 +116,19 @@ export function startObserver(options: ObserverOptions, onTrouble: (what: string
 
   const look = async (): Promise<void> => {
     const hosts = options.hosts.list().filter((h) => h.state !== 'terminated');
-    const [nodes, writerTargets, readTargets, dns, ledger] = await Promise.all([
-      Promise.all(hosts.map(node)),
+    const [found, writerTargets, readTargets, dns, state] = await Promise.all([
+      Promise.all(hosts.map(probed)),
       targets(options.environment.writerGroupArn),
       targets(options.environment.readGroupArn),
       dnsWriter(),
       options.ledger?.read(options.cluster),
     ]);
-    latest = { nodes, writerTargets, readTargets, dnsWriter: dns, ledger: ledger?.cluster ?? EMPTY_LEDGER };
+    const ledger = state?.cluster ?? EMPTY_LEDGER;
+    const nodes = found.map((n) => ({ ...n, synced: engine.serves(n, found, ledger) }));
+    const problems = engine.problems(found, ledger);
+    latest = { nodes, writerTargets, readTargets, dnsWriter: dns, ledger, problems };
     noteDonor(latest);
+    if (ledger.writer !== null && ledger.writer !== writers.at(-1)) writers.push(ledger.writer);
   };
 
   const noteDonor = ({ ledger, nodes }: WorldState): void => {
@@ -143,6 +151,7 @@ export function startObserver(options: ObserverOptions, onTrouble: (what: string
 
   return {
     state: () => latest,
+    writers: () => [...writers],
     donors: () => [...donors.values()],
     stop: async () => {
       stopped = true;
@@ -151,11 +160,4 @@ export function startObserver(options: ObserverOptions, onTrouble: (what: string
       elb.destroy();
     },
   };
-}
-
-/** A node's database in a word or three. */
-export function inWords(node: ObservedNode): string {
-  if (node.probe.kind !== 'answered') return node.probe.kind;
-  const { status } = node.probe;
-  return `${status.state}, ${status.component}, ${status.clusterSize} members`;
 }

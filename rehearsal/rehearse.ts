@@ -2,17 +2,20 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import pc from 'picocolors';
+import { lsnBytes } from '../lambdas/model/lsn.ts';
 import { build, type Built } from './build.ts';
 import { Cleanup } from './cleanup.ts';
-import { acknowledgedEverywhere } from './database.ts';
+import { killed } from './cloud/kills.ts';
 import { emulated } from './emulated.ts';
-import { judge } from './judge.ts';
-import type { RehearsalOptions } from './options.ts';
-import { inWords } from './observer.ts';
+import type { Engine } from './engines/engine.ts';
+import { judge, type AllowedLoss } from './judge.ts';
+import { variantOf, type RehearsalOptions } from './options.ts';
 import { clientSection, type FinalNode, type Report, type Verdict } from './report.ts';
 import { whole } from './scenarios/healing.ts';
+import { limitsFor } from './scenarios/scenario.ts';
 import { Timeline } from './ui/timeline.ts';
-import type { Measured } from './world.ts';
+import * as variants from './variants.ts';
+import type { Measured, World, WorldState } from './world.ts';
 
 const READY_WITHIN_SECONDS = 60;
 const WARM_UP_WRITES = 100;
@@ -68,16 +71,17 @@ async function carryOut(
   concluded: (passed: boolean) => Promise<void>,
 ): Promise<void> {
   const { scenario } = options;
-  timeline.add('stage', `scenario ${scenario.name}: ${scenario.summary}`);
+  timeline.add('stage', `scenario ${scenario.name} (${variantOf(options)}): ${scenario.summary}`);
   const built = await build(options, timeline, cleanup);
   const { world } = built;
-  await world.until('the plane to route to the new cluster', whole(world.nodeCount), READY_WITHIN_SECONDS);
+  await world.until('the plane to have the new cluster as declared', whole(world.nodeCount), READY_WITHIN_SECONDS);
   await world.until(
     'the client to be warm',
     () => world.client.figures().writesAcknowledged >= WARM_UP_WRITES,
     READY_WITHIN_SECONDS,
   );
   const atStart = begin(built, timeline);
+  variants.begin(built.cloud, options);
   const measured = await scenario.run(world);
   const report = await conclude(options, built, measured, atStart, timeline);
   timeline.quiet();
@@ -95,13 +99,48 @@ async function carryOut(
 interface Start {
   readonly hosts: ReadonlySet<string>;
   readonly calls: number;
+  /** Writes acknowledged so far, and where the log is. */
+  readonly writes: number;
+  readonly logBytes: number | null;
 }
 
 function begin(built: Built, timeline: Timeline): Start {
   timeline.begin();
   timeline.add('stage', 'the cluster is routed to and the client writes: the scenario begins');
   built.world.client.reset();
-  return { hosts: new Set(built.hosts.list().map((h) => h.id)), calls: built.cloud.calls.mark() };
+  return {
+    hosts: new Set(built.hosts.list().map((h) => h.id)),
+    calls: built.cloud.calls.mark(),
+    writes: written(built.world),
+    logBytes: logBytes(built.world.state()),
+  };
+}
+
+/** Rows so far, through the endpoint and directly. */
+const written = (world: World): number => {
+  const { writesAcknowledged, direct } = world.client.figures();
+  return Object.values(direct).reduce((a, b) => a + b, writesAcknowledged);
+};
+
+/** Of engines that have one log: how much of it there is on the most advanced node. */
+function logBytes(state: WorldState): number | null {
+  const positions = state.nodes.flatMap(({ probe }) =>
+    probe.kind === 'answered' && probe.status.engine === 'postgres' ? [Number(lsnBytes(probe.status.lsn))] : [],
+  );
+  return positions.length === 0 ? null : Math.max(...positions);
+}
+
+/** What may be lost: what the scenario says, otherwise what the engine declares. */
+function allowedLoss(options: RehearsalOptions, start: Start, world: World): AllowedLoss {
+  if (options.scenario.lossIsAccepted === true) return { kind: 'accepted' };
+  const bytes = options.engine.declaredLossBytes;
+  const end = logBytes(world.state());
+  if (bytes === null || end === null || start.logBytes === null) return { kind: 'none' };
+  return {
+    kind: 'declared',
+    bytes,
+    bytesPerWrite: (end - start.logBytes) / Math.max(1, written(world) - start.writes),
+  };
 }
 
 async function conclude(
@@ -113,7 +152,8 @@ async function conclude(
 ): Promise<Report> {
   const { world, cloud } = built;
   await built.settle();
-  const { figures, acknowledged } = await world.client.stop();
+  const loss = allowedLoss(options, start, world);
+  const { figures, acknowledged, direct } = await world.client.stop();
   const state = world.state();
   if (figures.outageBeganAtMs !== null) {
     timeline.add(
@@ -124,30 +164,37 @@ async function conclude(
   }
   timeline.add('stage', 'comparing what was acknowledged with what every node holds');
   const synced = state.nodes.filter((n) => n.synced);
-  const { accounting, rows } = await acknowledgedEverywhere(acknowledged, synced, built.port);
+  const comparison = await options.engine.compare({ acknowledged, direct }, synced, state.ledger.writer);
+  const { accounting, rows } = comparison;
   const iam = built.iam();
+  const kills = killed(cloud.kills);
   const since = (atMs: number | null): number | null =>
     atMs === null || measured.signalAtMs === null ? null : Math.max(0, atMs - measured.signalAtMs);
   const verdicts = judge({
-    limits: options.scenario.limits,
+    limits: limitsFor(options.scenario, options.engine.kind, options.events !== 'lost' && !options.kills),
     nodeCount: world.nodeCount,
     figures,
-    accounting,
+    comparison,
+    direct: options.engine.directWriters ? direct : null,
+    writers: built.observer.writers(),
+    loss,
     signalToRoutedMs: since(measured.routedAtMs),
     state,
     launched: built.hosts
       .list()
       .filter((h) => !start.hosts.has(h.id))
       .map((h) => h.id),
-    donors: built.donors(),
+    donors: built.observer.donors(),
     refusedCalls: iam.refused.length,
+    kills: options.kills ? kills.length : null,
     machineryFailures: built.failures(),
   });
   if (accounting.lost > 0) timeline.add('fault', `lost writes, the first: ${accounting.firstLost.join(', ')}`);
-  const nodes = state.nodes.map((n): FinalNode => finalNode(n, rows));
+  const nodes = state.nodes.map((n): FinalNode => finalNode(n, rows, options.engine));
   return {
     scenario: options.scenario.name,
-    engine: 'galera',
+    engine: options.engine.kind,
+    variant: variantOf(options),
     passed: verdicts.every((v) => v.held),
     verdicts,
     timeline: timeline.entries,
@@ -163,20 +210,18 @@ async function conclude(
       writerTarget: state.writerTargets[0]?.id ?? null,
       dnsWriter: state.dnsWriter,
     },
+    killed: kills,
     iam,
-    emulated: emulated(options.delays, cloud.emulated),
+    emulated: emulated(options.delays, [...cloud.emulated, ...options.engine.emulated]),
   };
 }
 
-const finalNode = (
-  n: ReturnType<Built['world']['state']>['nodes'][number],
-  rows: ReadonlyMap<string, number>,
-): FinalNode => ({
+const finalNode = (n: WorldState['nodes'][number], rows: ReadonlyMap<string, number>, engine: Engine): FinalNode => ({
   instance: n.id,
   address: n.address,
   ec2: n.ec2,
-  database: inWords(n),
-  clusterSize: n.probe.kind === 'answered' ? n.probe.status.clusterSize : null,
+  database: engine.inWords(n.probe),
+  clusterSize: engine.clusterSize(n.probe),
   rows: rows.get(n.id) ?? null,
 });
 
@@ -190,6 +235,8 @@ function print(report: Report): void {
     [
       `  writes ${client.writesAcknowledged}, longest gap ${client.writeOutageMs} ms, failed statements ${client.writeErrors}, refused connections ${client.connectErrors}`,
       `  reads ${client.readsAnswered}, failed ${client.readErrors}`,
+      ...Object.entries(client.direct).map(([node, count]) => `  directly acknowledged by ${node}: ${count}`),
+      ...(report.killed.length === 0 ? [] : [`  killed: ${report.killed.join(', ')}`]),
       `  signal to routed ${control.signalToRoutedMs ?? '–'} ms, signal to rejoined ${control.signalToRejoinedMs ?? '–'} ms`,
       `  AWS calls by the plane: ${Object.values(control.awsCalls).reduce((a, b) => a + b, 0)}; refused by IAM: ${report.iam.refused.length}; granted and unused here: ${report.iam.unused.length}`,
     ].join('\n'),

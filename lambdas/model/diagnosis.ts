@@ -22,6 +22,18 @@ export const DIAGNOSES = [
   'ROUTING_DRIFT', // endpoints differ from what they should be
   'FOREIGN_TARGET',
   'FOREIGN_RECORD',
+  // PostgreSQL
+  'PRIMARY_PARTITIONED', // we cannot reach it, replicas hear from it: our view is broken, wait
+  'PRIMARY_MISSING', // no node is the primary (the ledger's writer is a standby, or was never promoted)
+  'NODE_OTHER_PRIMARY', // it says that it is the primary, and the ledger's writer is another node
+  'NODE_NOT_STREAMING', // a replica without a stream from the primary
+  'NODE_LAGGING', // a replica further behind than maxLagBytes
+  'NODE_OLD_TIMELINE', // its history has left the cluster's: rewind or rebuild
+  'NODE_SLOT_LOST', // the WAL it needs is gone from the primary: rebuild
+  'NODE_FOREIGN_DATA', // another system identifier: not a copy of this database
+  'DISK_NEARLY_FULL',
+  'DURABILITY_DEGRADED', // fewer acknowledgements than declared
+  'NO_CANDIDATE', // the primary is lost, and nobody may take its place
   'CLAIM_ORPHANED', // the ledger's claim belongs to an execution that has ended
 ] as const;
 

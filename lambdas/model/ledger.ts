@@ -3,6 +3,8 @@
  * All writes are conditional; the epoch goes up by one with every change of writer or claim,
  * and when an incident closes (incidents are named by it).
  */
+import type { Position } from './lsn.ts';
+import type { SyncState } from './quorum.ts';
 
 /** A workflow's sole right to act on a cluster (safety rule 5). It ends with its workflow, never by a clock. */
 export interface Claim {
@@ -22,9 +24,13 @@ export interface Claim {
  * - `rejoin`: start the database again on the same instance.
  * - `replace`: fence the lost node, launch another in its place.
  * - `add`: nothing to fence, a node is missing.
- * - `bootstrap`: the whole cluster is down.
+ * - `roll`: replace a node that serves, by plan (machine `replace`, as the three above).
+ * - `bootstrap`: the whole Galera cluster is down.
+ * - `failover`: PostgreSQL has no primary that can take writes (machine `failover`).
+ * - `switchover`: another node is to be the primary, by plan (machine `switchover`).
+ * - `rolling`: every node by a new launch template version (machine `rolling`; it starts `roll` and `switchover`).
  */
-export type RecoveryMode = 'rejoin' | 'replace' | 'add' | 'bootstrap';
+export type RecoveryMode = 'rejoin' | 'replace' | 'add' | 'roll' | 'bootstrap' | 'failover' | 'switchover' | 'rolling';
 
 export interface Maintenance {
   readonly node: string;
@@ -38,7 +44,15 @@ export interface Maintenance {
  */
 export interface Suspicion {
   readonly sinceMs: number;
-  readonly kind: 'refused' | 'silent' | 'unreachable' | 'rejected' | 'partitioned' | 'stopped';
+  readonly kind:
+    | 'refused'
+    | 'silent'
+    | 'unreachable'
+    | 'rejected'
+    | 'partitioned'
+    | 'stopped'
+    /** PostgreSQL: it answers, and is no working part of the cluster (no stream, old timeline, lost slot, a second primary). */
+    | 'broken';
 }
 
 /** A workflow gave up. Nothing more is tried for the node until a person acknowledges or the retry time passes. */
@@ -59,6 +73,19 @@ export interface OpenIncident {
   readonly diagnosis: string;
 }
 
+/** Where a PostgreSQL primary was when it was last seen: what a candidate's lag is measured against. */
+export interface PrimaryPosition extends Position {
+  readonly node: string;
+  readonly atMs: number;
+}
+
+/** A person accepts what is lost by promoting this node though it is, or may be, behind (safety rule 4). */
+export interface AcceptedLoss {
+  readonly node: string;
+  readonly by: string;
+  readonly atMs: number;
+}
+
 export interface ClusterLedger {
   readonly epoch: number;
   /** Instance id of the node that writes are routed to. */
@@ -69,6 +96,11 @@ export interface ClusterLedger {
   readonly suspicions: Readonly<Record<string, Suspicion>>;
   readonly escalation: Escalation | null;
   readonly incident: OpenIncident | null;
+  /** PostgreSQL with durability `quorum`; null: never set, or asynchronous. */
+  readonly sync: SyncState | null;
+  /** PostgreSQL; null until a primary was seen. */
+  readonly position: PrimaryPosition | null;
+  readonly accepted: AcceptedLoss | null;
 }
 
 export const EMPTY_LEDGER: ClusterLedger = {
@@ -79,6 +111,9 @@ export const EMPTY_LEDGER: ClusterLedger = {
   suspicions: {},
   escalation: null,
   incident: null,
+  sync: null,
+  position: null,
+  accepted: null,
 };
 
 /** Fleet brake (safety rule 7): once engaged, only a person releases it. */
@@ -95,7 +130,7 @@ export const RELEASED_BRAKE: FleetBrake = { engaged: false, reason: null, sinceM
 /** One line of an incident's record. */
 export interface IncidentEntry {
   readonly atMs: number;
-  /** Who acted: `reconcile`, `replace`, `bootstrap`, `operate`. */
+  /** Who acted: `reconcile`, `replace`, `bootstrap`, `failover`, `switchover`, `rolling`, `operate`. */
   readonly who: string;
   readonly what: string;
   readonly why: string;

@@ -10,6 +10,10 @@ export interface RecoveryInput {
   readonly reason: string;
   /** Bootstrap only: nodes whose silence the person accepts. */
   readonly giveUp?: readonly string[];
+  /** Switchover only: the instance that is to be the primary; the most advanced replica unless given. */
+  readonly to?: string;
+  /** Failover only: a node that a person has accepted though it is behind. */
+  readonly accept?: string;
 }
 
 /** Error names that definitions retry or catch, and that a runbook reader searches for. */
@@ -29,6 +33,10 @@ export const RECOVERY_ERRORS = [
   'NodeDidNotAnswer',
   'PrimaryComponentExists',
   'BootstrapFailed',
+  'NoCandidate', // nobody may be promoted: too far behind, or it cannot be proven that nothing is missing
+  'PromotionFailed',
+  'SwitchoverRefused',
+  'RollingStopped', // a node's own workflow ended badly: the rest is left as it is
 ] as const;
 
 export type RecoveryErrorName = (typeof RECOVERY_ERRORS)[number];

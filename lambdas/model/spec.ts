@@ -3,6 +3,7 @@
  * One schema serves synth and run time; it is stored as JSON in the SSM parameter `/rejoin/clusters/<name>`.
  */
 import * as z from 'zod/mini';
+import { declaredNeed } from './quorum.ts';
 
 export const SPEC_PREFIX = '/rejoin/clusters/';
 
@@ -12,6 +13,8 @@ export const CLUSTER_TAG = 'rejoin:cluster';
 export const INCIDENT_TAG = 'rejoin:incident';
 /** Tag on a launched instance: the instance id that it replaces (absent when it fills a gap). */
 export const REPLACES_TAG = 'rejoin:replaces';
+/** Set by EC2 itself on what is launched from a template: the version's number. */
+export const TEMPLATE_VERSION_TAG = 'aws:ec2launchtemplate:version';
 
 /** OBSERVE logs the plan; ROUTE also changes routing; HEAL also starts workflows. */
 export const Policy = { OBSERVE: 'OBSERVE', ROUTE: 'ROUTE', HEAL: 'HEAL' } as const;
@@ -55,6 +58,32 @@ export const galeraEngineSchema = z.strictObject({
   tls: z.exactOptional(databaseTlsSchema),
 });
 
+/** Bytes that fit a JavaScript number. */
+const bytes = (low: number): z.ZodMiniNumber =>
+  z.number().check(z.int(), z.gte(low, `give at least ${low} bytes`), z.lte(2 ** 50, 'give at most 1 PiB, in bytes'));
+
+/**
+ * One primary, the others streaming replicas of it.
+ * - `durability: 'quorum'`: a commit is acknowledged when `acknowledgements` standbys have it on disk (half of the nodes,
+ *   rounded down, unless said): a majority has every acknowledged commit. `'async'`: when the primary has it.
+ * - `maxLagBytes`: the most WAL that a candidate may lack, where it cannot be proven that it lacks nothing; and from which
+ *   on a replica takes no reads.
+ * - `slots: 'physical'`: the plane keeps one replication slot for each replica. `'none'`: `wal_keep_size` has to do.
+ */
+export const postgresEngineSchema = z.strictObject({
+  kind: z.literal('postgres'),
+  port,
+  tls: z.exactOptional(databaseTlsSchema),
+  durability: z.enum(['quorum', 'async'], 'give "quorum" or "async"'),
+  acknowledgements: z.exactOptional(z.number().check(z.int(), z.gte(1, 'give at least 1 acknowledgement'))),
+  maxLagBytes: bytes(0),
+  slots: z.enum(['physical', 'none'], 'give "physical" or "none"'),
+  /** The user that replicas stream as; its password lies on the hosts only. */
+  replicationUser: z
+    .string()
+    .check(z.regex(/^[a-z_][a-z0-9_]{0,62}$/, 'give a role name: up to 63 lower-case letters, digits and underscores')),
+});
+
 export const targetGroupEndpointSchema = z.strictObject({
   kind: z.literal('targetGroup'),
   arn: z
@@ -92,13 +121,9 @@ export const clusterSpecSchema = z.strictObject({
         'use 2 to 30 lower-case letters, digits and hyphens, starting with a letter',
       ),
     ),
-  engine: z.discriminatedUnion('kind', [galeraEngineSchema]),
-  nodes: z.number().check(
-    z.int(),
-    z.gte(3, 'a cluster that survives the loss of a node has at least 3 nodes'),
-    z.lte(9, 'Galera certifies every write on every node; use at most 9'),
-    z.refine((n: number) => n % 2 === 1, 'use an odd number, so that a split always leaves a majority'),
-  ),
+  engine: z.discriminatedUnion('kind', [galeraEngineSchema, postgresEngineSchema]),
+  /** What each engine takes: `nodesProblem`. */
+  nodes: z.number().check(z.int(), z.gte(2, 'a cluster has at least 2 nodes'), z.lte(9, 'use at most 9 nodes')),
   launchTemplate: z.strictObject({
     id: z.string().check(z.regex(/^lt-[0-9a-f]{8,17}$/, 'give a launch template id, lt-0123456789abcdef0')),
     /** `$Default`, `$Latest` or a number. */
@@ -136,6 +161,8 @@ export type Endpoint = z.infer<typeof endpointSchema>;
 export type TargetGroupEndpoint = z.infer<typeof targetGroupEndpointSchema>;
 export type DnsEndpoint = z.infer<typeof dnsEndpointSchema>;
 export type GaleraEngine = z.infer<typeof galeraEngineSchema>;
+export type PostgresEngine = z.infer<typeof postgresEngineSchema>;
+export type EngineKind = ClusterSpec['engine']['kind'];
 
 /** One thing wrong with a specification. `path` is as written in JSON, such as `endpoints[0].ttlSeconds`. */
 export interface SpecProblem {
@@ -176,8 +203,37 @@ export function parseSpec(value: unknown): SpecResult {
   return problems.length > 0 ? { ok: false, problems } : { ok: true, spec: parsed.data };
 }
 
+/** Why the engine cannot run on so many nodes; null when it can. */
+function nodesProblem({ engine, nodes }: Pick<ClusterSpec, 'engine' | 'nodes'>): string | null {
+  switch (engine.kind) {
+    case 'galera':
+      if (nodes < 3) return 'a Galera cluster that survives the loss of a node has at least 3 nodes';
+      return nodes % 2 === 1 ? null : 'use an odd number, so that a split always leaves a majority';
+    case 'postgres':
+      return engine.durability === 'quorum' && nodes < 3
+        ? 'with durability "quorum" use at least 3 nodes: with 2, the loss of one would stop all writes'
+        : null;
+  }
+}
+
 function acrossProperties(spec: ClusterSpec): SpecProblem[] {
   const problems: SpecProblem[] = [];
+  const nodes = nodesProblem(spec);
+  if (nodes !== null) problems.push({ path: 'nodes', received: String(spec.nodes), mend: nodes });
+  const { engine } = spec;
+  if (engine.kind === 'postgres' && engine.acknowledgements !== undefined) {
+    const most = spec.nodes - 2;
+    if (engine.durability === 'async' || engine.acknowledgements > most) {
+      problems.push({
+        path: 'engine.acknowledgements',
+        received: String(engine.acknowledgements),
+        mend:
+          engine.durability === 'async'
+            ? 'leave it out with durability "async", which waits for nobody'
+            : `give at most ${most} with ${spec.nodes} nodes, so that the loss of one replica does not stop all writes`,
+      });
+    }
+  }
   const writers = spec.endpoints.filter((e) => e.kind === 'targetGroup' && e.route === 'writer');
   if (writers.length > 1) {
     problems.push({
@@ -185,6 +241,16 @@ function acrossProperties(spec: ClusterSpec): SpecProblem[] {
       received: `${writers.length} target groups with route "writer"`,
       mend: 'give one target group with route "writer", so that one place says who the writer is',
     });
+  }
+  if (engine.kind === 'postgres' && engine.slots === 'none' && engine.durability === 'quorum') {
+    const need = declaredNeed(spec.nodes, engine.acknowledgements);
+    if (need > 1) {
+      problems.push({
+        path: 'engine.slots',
+        received: '"none"',
+        mend: `use "physical": without slots a replica that reconnects can count twice among ${need} acknowledgements`,
+      });
+    }
   }
   const seen = new Set<string>();
   spec.endpoints.forEach((endpoint, i) => {

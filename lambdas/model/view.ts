@@ -1,6 +1,7 @@
 /** Everything a decision may look at: one immutable picture of a cluster, made by observe. */
 import type { GaleraStatus } from './galera.ts';
 import type { ClusterLedger, FleetBrake } from './ledger.ts';
+import type { PostgresStatus } from './postgres.ts';
 import type { ClusterSpec } from './spec.ts';
 
 export type InstanceState = 'pending' | 'running' | 'shutting-down' | 'terminated' | 'stopping' | 'stopped';
@@ -22,7 +23,8 @@ export interface Instance {
   readonly volumes: readonly AttachedVolume[];
 }
 
-export type NodeStatus = GaleraStatus;
+/** Told apart by `engine`. */
+export type NodeStatus = GaleraStatus | PostgresStatus;
 
 /**
  * What one probe of one node found.

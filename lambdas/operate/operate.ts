@@ -3,21 +3,12 @@
  * the safety rules: whether a node can be drained without taking the last target away is decided there, from what is so then.
  */
 import { Conflict } from '../cloud/ports.ts';
-import type { Clock, Instances, Ledger, Log, ReconcileRequests, Specs } from '../cloud/ports.ts';
 import type { ClusterLedger, FleetBrake, IncidentEntry } from '../model/ledger.ts';
+import type { ClusterSpec } from '../model/spec.ts';
+import { acceptLoss } from './accept-loss.ts';
+import type { OperatePorts } from './ports.ts';
 import { parseRequest } from './request.ts';
 import type { OperateRequest } from './request.ts';
-
-export interface OperatePorts {
-  readonly clock: Clock;
-  readonly specs: Specs;
-  readonly instances: Instances;
-  readonly ledger: Ledger;
-  readonly requests: ReconcileRequests;
-  readonly log: Log;
-  /** Answers another value each time. */
-  readonly unique: () => string;
-}
 
 export type OperateAnswer =
   | { readonly accepted: true; readonly message: string }
@@ -41,15 +32,23 @@ export async function operate(input: unknown, ports: OperatePorts): Promise<Oper
 
 async function carryOut(request: OperateRequest, ports: OperatePorts): Promise<OperateAnswer> {
   if (request.action === 'release-brake') return releaseBrake(request.by, ports);
-  const clusters = (await ports.specs.list()).map((s) => s.cluster);
+  const specs = await ports.specs.list();
+  const clusters = specs.map((s) => s.cluster);
   if (!clusters.includes(request.cluster)) {
     return refuse(`no cluster ${JSON.stringify(request.cluster)}; there are ${list(clusters)}`);
   }
+  const result = specs.find((s) => s.cluster === request.cluster)?.result;
+  // Without a specification that can be read, a person's hand still works.
+  const spec = result?.ok === true ? result.spec : null;
   switch (request.action) {
     case 'maintenance-on':
-      return maintenanceOn(request, ports);
+      return maintenanceOn(request, spec, ports);
     case 'maintenance-off':
-      return maintenanceOff(request, ports);
+      return maintenanceOff(request, spec, ports);
+    case 'accept-loss':
+      return spec === null
+        ? refuse(`the specification of ${request.cluster} cannot be read: mend it first`)
+        : acceptAndAsk(request, spec, ports);
     case 'acknowledge':
       return acknowledge(request.cluster, request.by, ports);
     case 'status':
@@ -59,7 +58,11 @@ async function carryOut(request: OperateRequest, ports: OperatePorts): Promise<O
 
 type OfNode = Extract<OperateRequest, { readonly node: string }>;
 
-async function maintenanceOn({ cluster, node, by }: OfNode, ports: OperatePorts): Promise<OperateAnswer> {
+async function maintenanceOn(
+  { cluster, node, by }: OfNode,
+  spec: ClusterSpec | null,
+  ports: OperatePorts,
+): Promise<OperateAnswer> {
   const [instances, { cluster: ledger }] = await Promise.all([
     ports.instances.ofCluster(cluster),
     ports.ledger.read(cluster),
@@ -88,10 +91,34 @@ async function maintenanceOn({ cluster, node, by }: OfNode, ports: OperatePorts)
   }
   await note(cluster, ledger, 'maintenance on', `${node}, by ${by}`, ports);
   await ask([cluster], 'maintenance-on', ports);
-  return accept(`${node} of ${cluster} is in maintenance: it is drained as soon as another node can take its place`);
+  if (spec?.engine.kind !== 'postgres') {
+    return accept(`${node} of ${cluster} is in maintenance: it is drained as soon as another node can take its place`);
+  }
+  const off = `no failover of ${cluster} starts until maintenance-off`;
+  return ledger.writer === node
+    ? accept(
+        `${node} of ${cluster} is in maintenance, and it is the primary: it is not drained, and ${off}. To move the writes ` +
+          'away, end this, start the state machine switchover with {"cluster":"' +
+          `${cluster}"}, then ask again`,
+      )
+    : accept(`${node} of ${cluster} is in maintenance: it is drained as soon as another node serves, and ${off}`);
 }
 
-async function maintenanceOff({ cluster, node, by }: OfNode, ports: OperatePorts): Promise<OperateAnswer> {
+async function acceptAndAsk(request: OfNode, spec: ClusterSpec, ports: OperatePorts): Promise<OperateAnswer> {
+  const { accepted, message } = await acceptLoss(request, spec, ports);
+  if (!accepted) return refuse(message);
+  const { cluster, node, by } = request;
+  const { cluster: ledger } = await ports.ledger.read(cluster);
+  await note(cluster, ledger, `accepts the loss that ${node} brings as the primary`, `by ${by}: ${message}`, ports);
+  await ask([cluster], 'accept-loss', ports);
+  return accept(message);
+}
+
+async function maintenanceOff(
+  { cluster, node, by }: OfNode,
+  spec: ClusterSpec | null,
+  ports: OperatePorts,
+): Promise<OperateAnswer> {
   const { cluster: ledger } = await ports.ledger.read(cluster);
   if (ledger.maintenance?.node !== node) {
     return refuse(
@@ -103,7 +130,8 @@ async function maintenanceOff({ cluster, node, by }: OfNode, ports: OperatePorts
   await ports.ledger.setMaintenance(cluster, null);
   await note(cluster, ledger, 'maintenance off', `${node}, by ${by}`, ports);
   await ask([cluster], 'maintenance-off', ports);
-  return accept(`${node} of ${cluster} is out of maintenance: it is routed to again as soon as it is Synced`);
+  const when = spec?.engine.kind === 'postgres' ? 'it is the primary or streams from it' : 'it is Synced';
+  return accept(`${node} of ${cluster} is out of maintenance: it is routed to again as soon as ${when}`);
 }
 
 async function acknowledge(cluster: string, by: string, ports: OperatePorts): Promise<OperateAnswer> {

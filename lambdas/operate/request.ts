@@ -9,6 +9,7 @@ const requestSchema = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('maintenance-on'), cluster, node, by }),
   z.strictObject({ action: z.literal('maintenance-off'), cluster, node, by }),
   z.strictObject({ action: z.literal('acknowledge'), cluster, by }),
+  z.strictObject({ action: z.literal('accept-loss'), cluster, node, by }),
   z.strictObject({ action: z.literal('release-brake'), by }),
   z.strictObject({ action: z.literal('status'), cluster }),
 ]);
@@ -19,6 +20,7 @@ const ACCEPTED = [
   '{"action":"maintenance-on","cluster":"orders","node":"i-…","by":"name"}',
   '{"action":"maintenance-off","cluster":"orders","node":"i-…","by":"name"}',
   '{"action":"acknowledge","cluster":"orders","by":"name"}',
+  '{"action":"accept-loss","cluster":"orders","node":"i-…","by":"name"}',
   '{"action":"release-brake","by":"name"}',
   '{"action":"status","cluster":"orders"}',
 ];

@@ -2,7 +2,7 @@
  * Carries out a plan. Every change is idempotent; the first routing write of a batch, and any that comes more than a second
  * after the last look, is preceded by a strongly consistent look at the ledger's epoch (safety rule 2): another hand that
  * changed the writer or took the claim has raised it, and then this plan is about a past that is gone. SetWriter needs no
- * look of its own: it is conditional. A look is as old as its question: an answer that took longer than it is good for (SDK
+ * look of its own: it is conditional. What is changed on a database node is preceded by the same look. A look is as old as its question: an answer that took longer than it is good for (SDK
  * retries, a frozen sandbox) is asked for again.
  *
  * One failing change does not stop what does not depend on it: a failing DNS call does not keep a recovery from starting.
@@ -13,6 +13,8 @@ import type { Change, Plan, Refusal } from '../model/change.ts';
 import type { ClusterView } from '../model/view.ts';
 import { note } from './notify.ts';
 import type { ReconcilePorts } from './ports.ts';
+import { keepUp } from './postgres/apply.ts';
+import type { UpkeepChange } from './postgres/apply.ts';
 import { ownerOf } from './situation.ts';
 import { startRecovery } from './start.ts';
 
@@ -65,7 +67,7 @@ class Run {
   async attempt(change: Change): Promise<void> {
     if (this.#isBlocked(change)) return;
     try {
-      if (isRouting(change)) await this.#checkEpoch();
+      if (isGuarded(change)) await this.#checkEpoch();
       await this.#carryOut(change);
       this.#done.push(change);
     } catch (error) {
@@ -131,6 +133,10 @@ class Run {
         // First the attempt is counted: were it lost after the release, the next start would find the old name taken.
         if (change.escalation) await ledger.setEscalation(cluster, change.escalation);
         return ledger.releaseClaim(cluster, change.execution);
+      case 'SetSync':
+      case 'SetSlots':
+      case 'Follow':
+        return this.#keepUp(change);
       case 'StartRecovery':
         return this.#start(change);
       case 'NoteSuspicion':
@@ -190,12 +196,19 @@ class Run {
     }
   }
 
+  /** The line on the record first: a setting that was loosened without a word about it would be a silent promise broken. */
+  async #keepUp(change: UpkeepChange): Promise<void> {
+    await this.#record(change);
+    await keepUp(change, this.#view, { epoch: this.#epoch, incident: this.#incident }, this.#ports);
+  }
+
   /** A planned drain is under way there: its delay is left alone until it is over (SettleDrain). */
   #isDraining(groupArn: string): boolean {
     const begun = this.#done.some((c) => c.kind === 'Deregister' && c.groupArn === groupArn && c.drainSeconds > 0);
     const group = this.#view.targetGroups.find((g) => g.arn === groupArn);
-    const { maintenance } = this.#view.ledger;
-    return begun || (maintenance !== null && (group?.targets.some((t) => t.state === 'draining') ?? false));
+    const { maintenance, claim } = this.#view.ledger;
+    const drains = maintenance !== null || claim?.mode === 'roll';
+    return begun || (drains && (group?.targets.some((t) => t.state === 'draining') ?? false));
   }
 
   async #start(change: Extract<Change, { kind: 'StartRecovery' }>): Promise<void> {
@@ -209,6 +222,10 @@ class Run {
     if (this.#incident !== null) await note(this.#view, this.#incident, change, this.#ports);
   }
 }
+
+/** Whatever another hand, the holder of the claim above all, must not be met by. */
+const isGuarded = (change: Change): boolean =>
+  isRouting(change) || change.kind === 'SetSync' || change.kind === 'SetSlots' || change.kind === 'Follow';
 
 const isRouting = (change: Change): boolean =>
   ['Register', 'Deregister', 'SettleDrain', 'UpsertRecord'].includes(change.kind);

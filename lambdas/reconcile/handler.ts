@@ -14,20 +14,22 @@ import { systemClock as clock } from '../cloud/clock.ts';
 import { environment } from '../cloud/environment.ts';
 import { powertoolsLog } from '../cloud/log.ts';
 import { powertoolsMetrics } from '../cloud/metrics.ts';
-import { galeraProber } from '../engines/galera/prober.ts';
+import { postgresAdmin } from '../engines/postgres/admin.ts';
+import { databaseProber } from '../engines/prober.ts';
 import { reconcileBatch } from './batch.ts';
 
-const queues = ['SIGNALS_QUEUE_URL', 'RECONCILE_QUEUE_URL'] as const;
-const machines = ['REPLACE_STATE_MACHINE_ARN', 'BOOTSTRAP_STATE_MACHINE_ARN'] as const;
-const env = environment('LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', ...queues, ...machines);
-
+const env = environment(
+  ...(['LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'SIGNALS_QUEUE_URL', 'RECONCILE_QUEUE_URL'] as const),
+  ...(['REPLACE_STATE_MACHINE_ARN', 'BOOTSTRAP_STATE_MACHINE_ARN', 'FAILOVER_STATE_MACHINE_ARN'] as const),
+);
+const { REPLACE_STATE_MACHINE_ARN: replace, BOOTSTRAP_STATE_MACHINE_ARN: bootstrap } = env;
 const ports = {
   clock,
   ...{ specs: awsSpecs(ssm), instances: awsInstances(ec2), targetGroups: awsTargetGroups(elb) },
   ...{ dns: awsDnsZones(route53), ledger: awsLedger(dynamodb, env.LEDGER_TABLE, clock) },
-  workflows: awsWorkflows(sfn, { replace: env.REPLACE_STATE_MACHINE_ARN, bootstrap: env.BOOTSTRAP_STATE_MACHINE_ARN }),
+  workflows: awsWorkflows(sfn, { replace, bootstrap, failover: env.FAILOVER_STATE_MACHINE_ARN }),
   requests: awsReconcileRequests(sqs, { reconcile: env.RECONCILE_QUEUE_URL, signals: env.SIGNALS_QUEUE_URL }, clock),
-  ...{ secrets: awsSecrets(secretsManager, clock), prober: galeraProber() },
+  ...{ secrets: awsSecrets(secretsManager, clock), prober: databaseProber(), admin: postgresAdmin() },
   ...{ notifications: awsNotifications(sns, env.NOTIFY_TOPIC_ARN), log: powertoolsLog(), metrics: powertoolsMetrics() },
 };
 

@@ -1,14 +1,25 @@
-/** What goes on the incident's record, and what people are told. */
-import type { Change, Plan, Refusal, RefusalCode } from '../model/change.ts';
+/** What goes on the incident's record, and the runbook's headings for what people are told (`tell.ts`). */
+import type { Change, RefusalCode } from '../model/change.ts';
+import type { DiagnosisCode } from '../model/diagnosis.ts';
 import type { ClusterView } from '../model/view.ts';
 import type { ReconcilePorts } from './ports.ts';
 import { shortName } from './route.ts';
 
 /** Refusals that last until a person does something, and the runbook's heading for each. */
-const NEEDS_A_PERSON: Partial<Record<RefusalCode, string>> = {
+export const REFUSALS_TOLD: Partial<Record<RefusalCode, string>> = {
   REFUSED_NO_CANDIDATE: 'no-candidate',
   REFUSED_QUORUM_LOST: 'quorum-lost',
   REFUSED_BRAKE: 'fleet-brake',
+};
+
+/** Conditions of a PostgreSQL cluster that a person has to know of, whatever is done about them. */
+export const CONDITIONS_TOLD: Partial<Record<DiagnosisCode, string>> = {
+  DURABILITY_DEGRADED: 'durability-degraded',
+  DISK_NEARLY_FULL: 'disk-nearly-full',
+  NODE_FOREIGN_DATA: 'foreign-data',
+  NODE_OTHER_PRIMARY: 'two-primaries',
+  PRIMARY_PARTITIONED: 'primary-not-reachable',
+  NODE_UNREACHABLE_BY_PLANE: 'primary-not-reachable',
 };
 
 /** Puts a change on the incident's record (safety rule 12). The same change at the same epoch lands once. */
@@ -38,36 +49,17 @@ function sentenceOf(c: Change): string {
       return `release the claim of ${c.execution}`;
     case 'StartRecovery':
       return `start ${c.executionName}`;
+    case 'SetSync':
+      return `synchronous standbys of ${c.node}: ${c.setting === null ? 'as they are' : `${setting(c.setting.from)} → ${setting(c.setting.to)}`}, ${c.to.sets.length} in force${c.to.barrierLsn === null ? '' : `, since ${c.to.barrierLsn}`}`;
+    case 'SetSlots':
+      return `slots on ${c.node}: ${[...c.create.map((x) => `+${x}`), ...c.drop.map((x) => `-${x}`)].join(' ')}`;
+    case 'Follow':
+      return `${c.node} follows ${c.primary}`;
     case 'NoteSuspicion':
       return `suspicion of ${c.node}: ${c.suspicion?.kind ?? 'none'}`;
   }
 }
 
-const ids = (targets: readonly { readonly id: string }[]): string => targets.map((t) => t.id).join(', ');
+const setting = (text: string): string => (text === '' ? 'nobody' : text);
 
-/**
- * Tells people of each refusal that needs one, once per incident: the record says what was told. It is written after the
- * message is out, so that a crash between the two tells twice rather than never.
- */
-export async function tellPeople(
-  view: ClusterView,
-  plan: Plan,
-  refusals: readonly Refusal[],
-  ports: ReconcilePorts,
-): Promise<void> {
-  const opened = plan.changes.find((c) => c.kind === 'OpenIncident');
-  const incident = view.ledger.incident?.id ?? opened?.incident ?? null;
-  const needed = refusals.filter((r) => r.code in NEEDS_A_PERSON);
-  if (incident === null || needed.length === 0) return;
-  const cluster = view.spec.name;
-  const told = (await ports.ledger.incident(cluster, incident)).map((e) => e.what);
-  for (const code of new Set(needed.map((r) => r.code))) {
-    const what = `told people: ${code}`;
-    if (told.includes(what)) continue;
-    const why = needed.filter((r) => r.code === code).map((r) => r.reason);
-    const runbook = `Runbook: docs/runbook.md#${NEEDS_A_PERSON[code] ?? ''}`;
-    await ports.notifications.publish(`${cluster}: ${code}`, [...why, `Incident ${incident}.`, runbook].join('\n'));
-    const entry = { atMs: ports.clock.nowMs(), who: 'reconcile', what, why: why.join('; ') };
-    await ports.ledger.record(cluster, incident, what, entry);
-  }
-}
+const ids = (targets: readonly { readonly id: string }[]): string => targets.map((t) => t.id).join(', ');

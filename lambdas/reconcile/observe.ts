@@ -8,9 +8,11 @@ import { CloudUnavailable } from '../cloud/ports.ts';
 import type { DbCredentials } from '../cloud/ports.ts';
 import type { ClusterLedger } from '../model/ledger.ts';
 import type { ClusterSpec, DnsEndpoint, TargetGroupEndpoint } from '../model/spec.ts';
+import { CONFIRM_AFTER_MS, isProbeSuspicion } from '../model/suspicion.ts';
 import { REPLACES_TAG, describeProblems } from '../model/spec.ts';
 import type { ClusterView, DnsView, Instance, Node, Probe, TargetGroupView } from '../model/view.ts';
 import type { ReconcilePorts } from './ports.ts';
+import { secondLook } from './postgres/second-look.ts';
 
 /** A specification that does not parse: nothing can be decided until a person mends it. */
 export class BadSpec extends Error {
@@ -26,20 +28,32 @@ export async function observe(cluster: string, ports: ReconcilePorts): Promise<C
   if (found === null) return null;
   if (!found.ok) throw new BadSpec(describeProblems(cluster, found.problems));
   const { spec } = found;
+  const remembered = observeLedger(cluster, ports);
   const [nodes, targetGroups, dns, memory] = await Promise.all([
-    observeNodes(spec, ports),
+    observeNodes(spec, remembered, ports),
     Promise.all(spec.endpoints.filter((e) => e.kind === 'targetGroup').map((e) => observeGroup(e, ports))),
     Promise.all(spec.endpoints.filter((e) => e.kind === 'dns').map((e) => observeRecord(e, cluster, ports))),
-    observeLedger(cluster, ports),
+    remembered,
   ]);
-  return {
-    spec,
+  const first = {
+    ...{ spec, targetGroups, dns, ...memory },
     atMs: ports.clock.nowMs(),
     nodes: relevant(nodes, targetGroups, memory.ledger, spec),
-    targetGroups,
-    dns,
-    ...memory,
   };
+  return (await askAgain(first, ports)) ?? first;
+}
+
+/** The replicas of a PostgreSQL primary that does not answer are asked again; null when there is no need. */
+async function askAgain(view: ClusterView, ports: ReconcilePorts): Promise<ClusterView | null> {
+  const look = secondLook(view, ports.clock.nowMs());
+  if (look === null) return null;
+  if (look.waitMs > 0) await ports.clock.sleep(look.waitMs);
+  const login = await readCredentials(view.spec, ports, false);
+  const again = await Promise.all(
+    look.ask.map(async ({ instance }) => ({ instance, probe: await probe(view.spec, ports, instance, login) })),
+  );
+  const nodes = view.nodes.map((n) => again.find((a) => a.instance.id === n.instance.id) ?? n);
+  return { ...view, nodes, atMs: ports.clock.nowMs() };
 }
 
 async function observeLedger(
@@ -86,14 +100,37 @@ async function observeRecord(e: DnsEndpoint, cluster: string, ports: ReconcilePo
   }
 }
 
+/** Well above what a living node takes to answer, in milliseconds. */
+const MUTE_DEADLINE_MS = 300;
+
+/**
+ * It has been failing for long enough to be believed, and writes do not go to it: the new writer's routing must not wait for
+ * it. Whether it is back, the watch finds out with all patience.
+ */
+function isKnownMute(node: string, ledger: ClusterLedger, nowMs: number): boolean {
+  const suspicion = ledger.suspicions[node];
+  if (suspicion === undefined || !isProbeSuspicion(suspicion) || node === ledger.writer) return false;
+  return nowMs - suspicion.sinceMs >= CONFIRM_AFTER_MS;
+}
+
 /** All nodes are probed at once. A refused login may only mean that the secret was rotated: it is read fresh, once. */
-async function observeNodes(spec: ClusterSpec, ports: ReconcilePorts): Promise<readonly Node[]> {
-  const [instances, credentials] = await Promise.all([
+async function observeNodes(
+  spec: ClusterSpec,
+  remembered: Promise<Pick<ClusterView, 'ledger'>>,
+  ports: ReconcilePorts,
+): Promise<readonly Node[]> {
+  const [instances, credentials, { ledger }] = await Promise.all([
     ports.instances.ofCluster(spec.name),
     readCredentials(spec, ports, false),
+    remembered,
   ]);
   const probeAll = (some: readonly Instance[], login: DbCredentials | string): Promise<readonly Node[]> =>
-    Promise.all(some.map(async (instance) => ({ instance, probe: await probe(spec, ports, instance, login) })));
+    Promise.all(
+      some.map(async (instance) => {
+        const brief = isKnownMute(instance.id, ledger, ports.clock.nowMs()) ? { deadlineMs: MUTE_DEADLINE_MS } : {};
+        return { instance, probe: await probe(spec, ports, instance, login, brief) };
+      }),
+    );
 
   const nodes = await probeAll(instances, credentials);
   const rejected = nodes.filter((n) => n.probe.kind === 'rejected').map((n) => n.instance);
@@ -125,6 +162,7 @@ async function probe(
   ports: ReconcilePorts,
   instance: Instance,
   credentials: DbCredentials | string,
+  brief: { readonly deadlineMs?: number } = {},
 ): Promise<Probe> {
   const atMs = ports.clock.nowMs();
   if (instance.state !== 'running') return { kind: 'skipped', atMs, detail: `EC2 says ${instance.state}` };
@@ -132,14 +170,20 @@ async function probe(
     return { kind: 'unreachable', atMs, tookMs: 0, detail: 'EC2 names no private address' };
   }
   if (typeof credentials === 'string') return { kind: 'rejected', atMs, tookMs: 0, detail: credentials };
-  const { port, tls } = spec.engine;
-  const target = { instanceId: instance.id, host: instance.privateIp, port, tls };
+  const { kind: engine, port, tls } = spec.engine;
+  const target = { instanceId: instance.id, host: instance.privateIp, port, engine, tls, ...brief };
   return ports.prober.probe(target, credentials);
 }
 
+/** Ids of the nodes for which a PostgreSQL node has a slot. */
+const heldSlots = ({ probe: p }: Node): string[] =>
+  p.kind === 'answered' && p.status.engine === 'postgres'
+    ? p.status.slots.map((slot) => slot.name.replaceAll('_', '-'))
+    : [];
+
 /**
  * EC2 describes a terminated instance for about an hour. It is kept only while it matters: it is still a target, the
- * ledger names it, or it explains why the cluster has too few instances (then the last of each chain of replacements).
+ * ledger names it, a slot of it is still there, or it explains why the cluster has too few instances (then the last of each chain of replacements).
  */
 export function relevant(
   nodes: readonly Node[],
@@ -151,6 +195,7 @@ export function relevant(
   const named = new Set([
     ...targetGroups.flatMap((g) => g.targets.map((t) => t.id)),
     ...[ledger.writer, ledger.claim?.node, ledger.incident?.node].flatMap((id) => id ?? []),
+    ...nodes.flatMap(heldSlots),
   ]);
   const replaced = new Set(nodes.flatMap((n) => n.instance.tags[REPLACES_TAG] ?? []));
   // A stopped node that has been replaced explains nothing: it is there, and no capacity.

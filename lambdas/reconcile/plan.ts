@@ -1,17 +1,18 @@
 /**
  * From what is the case to what is done about it. Pure: the same view, diagnoses and time give the same plan.
  *
- * The order of changes is the order in which apply carries them out. Traffic first: the writer in the ledger, then the
- * target groups. Then recovery. DNS comes after it: Route 53's control plane is not on the recovery path (safety rule 9).
+ * The order of changes is the order in which apply carries them out. Traffic first: what writes may be waiting for, the
+ * writer in the ledger, then the target groups. Then recovery. DNS comes after it: Route 53's control plane is not on the recovery path (safety rule 9).
  * Bookkeeping that nothing waits for comes last; only the incident is opened first, so that every act has a record to be on.
  */
 import type { Change, Outcome, Plan, Refusal } from '../model/change.ts';
 import type { Diagnosis } from '../model/diagnosis.ts';
 import type { Policy } from '../model/spec.ts';
 import type { ClusterView } from '../model/view.ts';
+import type { Recovery, Wait } from './engine.ts';
+import { engineOf } from './engines.ts';
 import { incidentId } from './incident.ts';
 import { recover } from './recover.ts';
-import type { Recovery, Wait } from './recover.ts';
 import { route } from './route.ts';
 import type { Routing } from './route.ts';
 import { capacity, inMaintenance, isServing, situationOf } from './situation.ts';
@@ -19,23 +20,26 @@ import type { Situation } from './situation.ts';
 import { suspicionChanges } from './suspect.ts';
 
 export function plan(view: ClusterView, diagnoses: readonly Diagnosis[], nowMs: number): Plan {
-  const s = situationOf(view, diagnoses);
+  const s = situationOf(engineOf(view), view, diagnoses);
   const routing = route(s);
   const recovery = recover(s, nowMs);
+  const upkeep = s.engine.upkeep(s);
   const released = recovery.changes.filter((c) => c.kind === 'ReleaseClaim');
   const starts = recovery.changes.filter((c) => c.kind === 'StartRecovery');
   const changes: Change[] = [
     ...openIncident(s, routing, recovery),
+    ...upkeep.urgent,
     ...routing.setWriter,
     ...routing.groups,
     ...released,
     ...starts,
     ...routing.records,
+    ...upkeep.calm,
     ...suspicionChanges(s),
     ...closeIncident(s, routing, recovery),
   ];
   const refusals = [...routing.refusals, ...recovery.refusals];
-  const waits = [...routing.waits, ...recovery.waits, ...lookAgain(s, changes)];
+  const waits = [...routing.waits, ...recovery.waits, ...upkeep.waits, ...lookAgain(s, changes)];
   return underPolicy(view.spec.policy, { changes, refusals, outcome: outcomeOf(waits) });
 }
 
@@ -62,11 +66,14 @@ function closeIncident(s: Situation, routing: Routing, recovery: Recovery): Chan
   return [{ kind: 'CloseIncident', incident: incident.id, reason }];
 }
 
+const UNSEEN: readonly Diagnosis['code'][] = ['NODE_UNREACHABLE_BY_PLANE', 'NODE_REJECTS_PROBE', 'PRIMARY_PARTITIONED'];
+
 /** When to look again though nobody may ask. */
 function lookAgain(s: Situation, changes: readonly Change[]): Wait[] {
   const waits: Wait[] = [];
-  if (s.has('NODE_SUSPECT')) waits.push({ seconds: 2, reason: 'a failed probe is believed when it fails again' });
-  if (s.has('NODE_UNREACHABLE_BY_PLANE') || s.has('NODE_REJECTS_PROBE')) {
+  if (s.has('NODE_SUSPECT'))
+    waits.push({ seconds: s.engine.suspectSeconds, reason: 'a failed probe is believed when it fails again' });
+  if (UNSEEN.some((code) => s.has(code))) {
     waits.push({ seconds: 30, reason: 'a node cannot be seen from here' });
   }
   if (changes.some((c) => c.kind === 'StartRecovery')) waits.push({ seconds: 10, reason: 'a recovery was started' });
@@ -94,12 +101,14 @@ function underPolicy(policy: Policy, wanted: Plan): Plan {
   return { changes: allowed, refusals, outcome };
 }
 
+const HEALING: readonly Change['kind'][] = ['StartRecovery', 'SetSync', 'SetSlots', 'Follow'];
+
 function allows(policy: Policy, change: Change): boolean {
   switch (policy) {
     case 'HEAL':
       return true;
     case 'ROUTE':
-      return change.kind !== 'StartRecovery';
+      return !HEALING.includes(change.kind);
     case 'OBSERVE':
       return false;
   }

@@ -7,6 +7,7 @@ import type {
   Log,
   Metrics,
   Notifications,
+  PostgresAdmin,
   Prober,
   ReconcileRequests,
   Secrets,
@@ -26,6 +27,8 @@ export interface ReconcilePorts {
   readonly requests: ReconcileRequests;
   readonly secrets: Secrets;
   readonly prober: Prober;
+  /** Only PostgreSQL clusters are administered over SQL. */
+  readonly admin: PostgresAdmin;
   readonly notifications: Notifications;
   readonly log: Log;
   readonly metrics: Metrics;

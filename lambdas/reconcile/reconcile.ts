@@ -7,11 +7,11 @@ import { apply } from './apply.ts';
 import type { Applied } from './apply.ts';
 import { diagnose } from './diagnose.ts';
 import { due } from './due.ts';
-import { tellPeople } from './notify.ts';
 import { observe } from './observe.ts';
 import { plan } from './plan.ts';
 import { counted } from './ports.ts';
 import type { ReconcilePorts } from './ports.ts';
+import { tellPeople } from './tell.ts';
 
 /** How soon to come back after something failed. Coming back beats failing the message: a failed message of a FIFO queue
  * holds up its whole group for the visibility timeout. */
@@ -61,7 +61,7 @@ async function attempt(cluster: string, ports: ReconcilePorts, cost: Cost): Prom
     const diagnoses = diagnose(view);
     const planned = plan(view, diagnoses, ports.clock.nowMs());
     const applied = await apply(planned, view, ports);
-    await tellPeople(view, planned, [...planned.refusals, ...applied.refusals], ports);
+    await tellPeople(view, diagnoses, planned, [...planned.refusals, ...applied.refusals], ports);
     const outcome = outcomeOf(planned, applied);
     report(view, diagnoses, planned, applied, outcome, ports, cost);
     tellOfLostRecord(view, planned);

@@ -1,45 +1,28 @@
 /** Which recovery to start, if any: at most one at a time. Pure. */
 import type { Change, Refusal } from '../model/change.ts';
-import type { DiagnosisCode } from '../model/diagnosis.ts';
 import type { Escalation } from '../model/ledger.ts';
-import { CONFIRM_AFTER_MS } from '../model/suspicion.ts';
+import { objection, secondsUntil } from './cases.ts';
+import type { Case, Objections } from './cases.ts';
 import { isOrphaned } from './claim.ts';
-import { lostCases, objection, secondsUntil } from './cases.ts';
-import type { Case } from './cases.ts';
-import { replacementsOf, isGone } from './diagnose-node.ts';
+import type { Recovery, Wait } from './engine.ts';
 import { executionName, incidentId } from './incident.ts';
+import { isGone, replacementsOf } from './nodes.ts';
 import { capacity, inMaintenance, isLost } from './situation.ts';
 import type { Situation } from './situation.ts';
 
-export interface Wait {
-  readonly seconds: number;
-  readonly reason: string;
-}
+export const NOTHING: Recovery = { changes: [], refusals: [], waits: [], subject: null };
 
-export interface Recovery {
-  readonly changes: readonly Change[];
-  readonly refusals: readonly Refusal[];
-  readonly waits: readonly Wait[];
-  /** What an incident is about, when something has happened that is worth one. */
-  readonly subject: { readonly node: string | null; readonly diagnosis: DiagnosisCode; readonly reason: string } | null;
-}
+/** First a claim that nobody stands behind; then what the engine finds to recover. */
+export const recover = (s: Situation, nowMs: number): Recovery =>
+  merge(releaseOrphan(s, nowMs), s.engine.recover(s, nowMs));
 
-const NOTHING: Recovery = { changes: [], refusals: [], waits: [], subject: null };
-
-export function recover(s: Situation, nowMs: number): Recovery {
-  const released = releaseOrphan(s, nowMs);
-  if (s.has('QUORUM_LOST')) return merge(released, quorumLost(s, nowMs));
-  const cases = s.has('CLUSTER_DOWN') ? [] : lostCases(s);
-  const decided = s.has('CLUSTER_DOWN') ? clusterDown(s, nowMs) : decide(s, cases, nowMs);
-  return merge(released, decided, surplus(s), waitForClaim(s));
-}
-
-function decide(s: Situation, cases: readonly Case[], nowMs: number): Recovery {
+/** Starts the first case that nothing stands against; the others are refused, each with its reason. */
+export function decide(s: Situation, cases: readonly Case[], nowMs: number, own: Objections): Recovery {
   const refusals: Refusal[] = [];
   const waits: Wait[] = [];
   let started: Change | null = null;
   for (const c of cases) {
-    const refused = started === null ? objection(s, c, nowMs) : oneAtATime(c, started);
+    const refused = started === null ? objection(s, c, nowMs, own) : oneAtATime(c, started);
     if (refused === null) started = start(s, c);
     else {
       refusals.push(refused);
@@ -47,13 +30,13 @@ function decide(s: Situation, cases: readonly Case[], nowMs: number): Recovery {
     }
   }
   // A node that a person has in hand is no incident: they know.
-  const first = cases.find((c) => c.node === null || !inMaintenance(s, c.node));
+  const first = cases.find((c) => c.node === null || c.mode === 'failover' || !inMaintenance(s, c.node));
   const subject = first === undefined ? null : { node: first.node, diagnosis: first.diagnosis, reason: first.reason };
   return { changes: started === null ? [] : [started], refusals, waits, subject };
 }
 
 function start(s: Situation, c: Case): Change {
-  const { incident: open, escalation } = s.view.ledger;
+  const { incident: open, escalation, accepted } = s.view.ledger;
   const incident = open?.id ?? incidentId(s.view, c.node);
   const attempt = escalation !== null && escalation.incident === incident ? escalation.attempts + 1 : 1;
   return {
@@ -62,6 +45,7 @@ function start(s: Situation, c: Case): Change {
     mode: c.mode,
     incident,
     node: c.node,
+    ...(c.mode === 'failover' && accepted !== null ? { accept: accepted.node } : {}),
     reason: c.reason,
   };
 }
@@ -94,54 +78,8 @@ function releaseOrphan(s: Situation, nowMs: number): Recovery {
   };
 }
 
-/** Nobody can tell from here which side has the last writes: that takes a person (or, once all are down, bootstrap). */
-function quorumLost(s: Situation, nowMs: number): Recovery {
-  if (s.claim !== null) {
-    const claimed: Refusal = {
-      code: 'REFUSED_CLAIMED',
-      reason: `no node is in a primary component, and ${s.claim.execution} is at work`,
-    };
-    return merge({ ...NOTHING, refusals: [claimed] }, waitForClaim(s));
-  }
-  const reason = 'no reachable node is in a primary component and some may live: see the runbook, "Quorum lost"';
-  const seen = Object.values(s.view.ledger.suspicions).some((x) => nowMs - x.sinceMs >= CONFIRM_AFTER_MS);
-  if (!seen) {
-    const early: Refusal = { code: 'REFUSED_TOO_EARLY', reason: 'quorum lost was seen once: looked at again' };
-    return { ...NOTHING, refusals: [early], waits: [{ seconds: 2, reason: early.reason }] };
-  }
-  return {
-    ...NOTHING,
-    refusals: [{ code: 'REFUSED_QUORUM_LOST', reason }],
-    waits: [{ seconds: 30, reason: 'quorum may come back by itself' }],
-    subject: { node: null, diagnosis: 'QUORUM_LOST', reason },
-  };
-}
-
-function clusterDown(s: Situation, nowMs: number): Recovery {
-  const reason = 'no node runs the database';
-  const down = { node: null, diagnosis: 'CLUSTER_DOWN' as const, reason };
-  const c: Case = { ...down, mode: 'bootstrap', dueAtMs: null };
-  const hosts = s.view.nodes.filter((n) => !isGone(n));
-  const ready = hosts.filter((n) => s.codeOf(n.instance.id) === 'NODE_CRASHED').length;
-  const starting = hosts.filter((n) => s.codeOf(n.instance.id) === 'NODE_STARTING').length;
-  if (s.view.ledger.claim !== null || ready >= s.view.spec.nodes) return decide(s, [c], nowMs);
-  const stopped = hosts.filter((n) => n.instance.state === 'stopped' || n.instance.state === 'stopping');
-  const sinceMs = Math.min(...stopped.map((n) => s.view.ledger.suspicions[n.instance.id]?.sinceMs ?? nowMs));
-  const patient = stopped.length > 0 && nowMs < sinceMs + s.view.spec.timing.deadAfterSeconds * 1000;
-  const found = `${ready} of ${s.view.spec.nodes} hosts are ready, ${starting} are starting, ${stopped.length} are stopped`;
-  const waiting = starting > 0 || patient;
-  const refusal: Refusal = waiting
-    ? { code: 'REFUSED_TOO_EARLY', reason: `bootstrap waits for every node's host: ${found}` }
-    : {
-        code: 'REFUSED_QUORUM_LOST',
-        reason: `bootstrap needs every node's position, and ${found}: see the runbook, "Quorum lost"`,
-      };
-  const wait = { seconds: waiting ? 5 : 30, reason: refusal.reason };
-  return { changes: [], refusals: [refusal], waits: [wait], subject: { ...down, reason: `${reason}: ${found}` } };
-}
-
 /** More instances than specified, and those whose replacement is in service: told, and never terminated from here. */
-function surplus(s: Situation): Recovery {
+export function surplus(s: Situation): Recovery {
   const want = s.view.spec.nodes;
   const have = capacity(s).map((n) => n.instance.id);
   const tooMany: Refusal[] =
@@ -167,10 +105,12 @@ function surplus(s: Situation): Recovery {
   return { ...NOTHING, refusals: [...tooMany, ...leftOver] };
 }
 
-const waitForClaim = (s: Situation): Recovery =>
+/** While a workflow is at work. */
+export const waitForClaim = (s: Situation): Recovery =>
   s.claim === null ? NOTHING : { ...NOTHING, waits: [{ seconds: 30, reason: `${s.claim.execution} is at work` }] };
 
-const merge = (...all: readonly Recovery[]): Recovery => ({
+/** One after the other; the first subject counts. */
+export const merge = (...all: readonly Recovery[]): Recovery => ({
   changes: all.flatMap((r) => r.changes),
   refusals: all.flatMap((r) => r.refusals),
   waits: all.flatMap((r) => r.waits),

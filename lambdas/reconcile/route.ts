@@ -4,14 +4,15 @@
  * | Node                                        | writer group     | healthy group                       |
  * | ------------------------------------------- | ---------------- | ----------------------------------- |
  * | the writer                                  | in               | as any other                        |
- * | serves (Synced, Primary, ready)             | out              | in                                  |
+ * | serves (by its engine)                      | out              | in                                  |
  * | donor, nobody serves                        | out              | in                                  |
  * | suspect, unreachable by us, rejects probes  | out¹             | as it is                            |
- * | in maintenance                              | out, drained     | out, drained, if a healthy one stays |
+ * | in maintenance, or being replaced by plan   | out, drained     | out, drained, if a healthy one stays |
  * | anything else (lost, starting, not synced)  | out, cut         | out, if one that serves stays       |
  * | not ours (no such instance, or other port)  | left alone, told | left alone, told                    |
  *
  * ¹ as a writer that is kept, it stays in.
+ * While a workflow decides who the writer will be, all groups stay as they are.
  *
  * Order. In a writer group the old target leaves before the new one comes (safety rule 2: never two). In a healthy group
  * a target leaves first only when one that serves is in already (safety rule 1); otherwise the new one comes first. apply
@@ -19,10 +20,18 @@
  */
 import type { Change, Refusal } from '../model/change.ts';
 import type { DnsView, Target, TargetGroupView } from '../model/view.ts';
-import { inMaintenance, isServing, isServingInNeed, isUnclear, nodeOf, ownerOf } from './situation.ts';
+import {
+  inMaintenance,
+  isDrained,
+  isServing,
+  isServingInNeed,
+  isUnclear,
+  nodeOf,
+  ownerOf,
+  rolledNode,
+} from './situation.ts';
 import type { Situation } from './situation.ts';
-import { decideWriter } from './writer.ts';
-import type { WriterDecision } from './writer.ts';
+import type { WriterDecision } from './engine.ts';
 
 export interface Routing {
   readonly writer: WriterDecision;
@@ -42,11 +51,10 @@ interface EndpointPlan {
 }
 
 export function route(s: Situation): Routing {
-  const writer = decideWriter(s);
-  const writerId = writer.kind === 'nobody' ? null : writer.kind === 'keep' ? writer.node : writer.to;
-  const groups = byRoute(s.view.targetGroups).map((g) =>
-    g.route === 'writer' ? writerGroup(s, g, writerId, writer) : healthyGroup(s, g),
-  );
+  const writer = s.engine.decideWriter(s);
+  const writerId = idOf(writer);
+  const routed = writer.kind === 'wait' ? [] : byRoute(s.view.targetGroups);
+  const groups = routed.map((g) => (g.route === 'writer' ? writerGroup(s, g, writerId, writer) : healthyGroup(s, g)));
   const foreign = s.view.targetGroups.flatMap((g) => foreignTargets(s, g).map((t) => foreignTarget(g, t)));
   const changed = groups.flatMap((g) => g.changes);
   const settled = s.view.targetGroups.filter((g) => !startsDrain(changed, g)).map((g) => drains(s, g));
@@ -58,12 +66,24 @@ export function route(s: Situation): Routing {
     groups: [...groups, ...settled].flatMap((g) => g.changes),
     records: records.flatMap((r) => r.changes),
     refusals: [
-      ...(writer.kind === 'nobody' ? [writer.refusal] : []),
+      ...('refusal' in writer ? [writer.refusal] : []),
       ...[...groups, ...records].flatMap((g) => g.refusals),
       ...foreign,
     ],
     waits: [...groups, ...settled, ...records].flatMap((g) => g.waits),
   };
+}
+
+function idOf(writer: WriterDecision): string | null {
+  switch (writer.kind) {
+    case 'keep':
+      return writer.node;
+    case 'move':
+      return writer.to;
+    case 'nobody':
+    case 'wait':
+      return null;
+  }
 }
 
 const startsDrain = (changes: readonly Change[], g: TargetGroupView): boolean =>
@@ -131,15 +151,15 @@ function healthyGroup(s: Situation, g: TargetGroupView): EndpointPlan {
     plan.refusals.push(...lastOnes(g, alive, 'the balancer finds none of those that would stay healthy yet'));
     plan.waits.push({ seconds: 2, reason: `another target of ${shortName(g.arn)} has to become healthy` });
   }
-  const coming = missing.length > 0 ? [registration(s, g, missing, 'in the primary component and Synced')] : [];
+  const coming = missing.length > 0 ? [registration(s, g, missing, s.engine.servingReason)] : [];
   const going = deregistrations(s, g, leaving, 'it does not serve');
   plan.changes.push(...(staying.length > 0 ? [...going, ...coming] : [...coming, ...going]));
   return plan;
 }
 
-/** Ids of the nodes that reads go to: who serves; in need, donors. A node in maintenance is never wanted. */
+/** Ids of the nodes that reads go to: who serves; in need, donors. A node that is drained is never wanted. */
 function wantedReaders(s: Situation): readonly string[] {
-  const free = s.view.nodes.filter((n) => !inMaintenance(s, n.instance.id));
+  const free = s.view.nodes.filter((n) => !isDrained(s, n.instance.id));
   const serving = free.filter((n) => isServing(s, n));
   return (serving.length > 0 ? serving : free.filter((n) => isServingInNeed(s, n))).map((n) => n.instance.id).sort();
 }
@@ -175,6 +195,7 @@ function deregistrations(s: Situation, g: TargetGroupView, targets: readonly Tar
 
 function leavingReason(s: Situation, id: string): string {
   if (inMaintenance(s, id)) return `${id} is in maintenance`;
+  if (isDrained(s, id)) return `${id} is replaced by plan`;
   if (nodeOf(s, id) === undefined) return `${id} is gone from EC2`;
   return `${id} is ${s.codeOf(id) ?? 'no longer the writer'}`;
 }
@@ -187,19 +208,19 @@ const registration = (s: Situation, g: TargetGroupView, ids: readonly string[], 
 });
 
 /**
- * While a person has a node in hand: waits for its drain, then puts the group's delay back to 0. Kept as a function of
- * what is there (the maintenance flag and no draining target), since no memory survives the Lambda.
+ * While a node is drained: waits for that, then puts the group's delay back to 0. Kept as a function of what is there (the
+ * maintenance flag or a planned replacement's claim, and no draining target), since no memory survives the Lambda.
  */
 function drains(s: Situation, g: TargetGroupView): EndpointPlan {
-  const { maintenance } = s.view.ledger;
-  if (maintenance === null || g.drainSeconds === 0) return { changes: [], refusals: [], waits: [] };
-  const reason = `${maintenance.node} drains from ${shortName(g.arn)}`;
+  const node = s.view.ledger.maintenance?.node ?? rolledNode(s);
+  if (node === null || g.drainSeconds === 0) return { changes: [], refusals: [], waits: [] };
+  const reason = `${node} drains from ${shortName(g.arn)}`;
   if (g.targets.some((t) => t.state === 'draining' && isOurs(s, t))) {
     return { changes: [], refusals: [], waits: [{ seconds: g.drainSeconds + 2, reason }] };
   }
-  if (g.targets.some((t) => t.id === maintenance.node)) return { changes: [], refusals: [], waits: [] };
+  if (g.targets.some((t) => t.id === node)) return { changes: [], refusals: [], waits: [] };
   return {
-    changes: [{ kind: 'SettleDrain', groupArn: g.arn, reason: `${maintenance.node} has left ${shortName(g.arn)}` }],
+    changes: [{ kind: 'SettleDrain', groupArn: g.arn, reason: `${node} has left ${shortName(g.arn)}` }],
     refusals: [],
     waits: [],
   };

@@ -1,35 +1,36 @@
 /** The view and what was diagnosed of its nodes, indexed for the questions that plans ask. */
-import { serves, servesInNeed } from '../model/galera.ts';
 import type { Diagnosis, DiagnosisCode } from '../model/diagnosis.ts';
 import type { Claim } from '../model/ledger.ts';
 import type { ClusterView, Node } from '../model/view.ts';
 import { liveClaim } from './claim.ts';
-import { hasAnswered, primaryComponent } from './components.ts';
-import { isGone, replacementsOf } from './diagnose-node.ts';
-import type { AnsweredNode } from './components.ts';
+import type { Engine } from './engine.ts';
+import { isGone, replacementsOf } from './nodes.ts';
 
 export interface Situation {
   readonly view: ClusterView;
-  readonly component: readonly AnsweredNode[];
+  readonly engine: Engine;
   /** The node's own diagnosis (maintenance aside: that is a person's wish, not a condition). */
   codeOf(node: string): DiagnosisCode | null;
   evidenceOf(node: string): readonly string[];
   has(code: DiagnosisCode): boolean;
+  /** Those of one kind, with their nodes. */
+  all(code: DiagnosisCode): readonly Diagnosis[];
   /** The claim, when a workflow stands behind it. */
   readonly claim: Claim | null;
 }
 
-export function situationOf(view: ClusterView, diagnoses: readonly Diagnosis[]): Situation {
+export function situationOf(engine: Engine, view: ClusterView, diagnoses: readonly Diagnosis[]): Situation {
   const byNode = new Map<string, Diagnosis>();
   for (const d of diagnoses) {
     if (d.node !== undefined && d.code !== 'NODE_IN_MAINTENANCE' && !byNode.has(d.node)) byNode.set(d.node, d);
   }
   return {
     view,
-    component: primaryComponent(view),
+    engine,
     codeOf: (node) => byNode.get(node)?.code ?? null,
     evidenceOf: (node) => byNode.get(node)?.evidence ?? [],
     has: (code) => diagnoses.some((d) => d.code === code),
+    all: (code) => diagnoses.filter((d) => d.code === code),
     claim: liveClaim(view),
   };
 }
@@ -41,10 +42,19 @@ export const LOST: readonly DiagnosisCode[] = [
   'NODE_CRASHED',
   'NODE_UNRESPONSIVE',
   'NODE_PARTITIONED',
+  'NODE_OTHER_PRIMARY',
+  'NODE_OLD_TIMELINE',
+  'NODE_SLOT_LOST',
+  'NODE_NOT_STREAMING',
 ];
 
 /** Diagnoses with which nothing is known well enough to change a node's routing, either way. */
-export const UNCLEAR: readonly DiagnosisCode[] = ['NODE_SUSPECT', 'NODE_UNREACHABLE_BY_PLANE', 'NODE_REJECTS_PROBE'];
+export const UNCLEAR: readonly DiagnosisCode[] = [
+  'NODE_SUSPECT',
+  'NODE_UNREACHABLE_BY_PLANE',
+  'NODE_REJECTS_PROBE',
+  'PRIMARY_PARTITIONED',
+];
 
 export const isLost = (s: Situation, node: string): boolean => {
   const code = s.codeOf(node);
@@ -53,23 +63,32 @@ export const isLost = (s: Situation, node: string): boolean => {
 
 export const isUnclear = (s: Situation, node: string): boolean => {
   const code = s.codeOf(node);
-  return code !== null && UNCLEAR.includes(code);
+  return (code !== null && UNCLEAR.includes(code)) || s.engine.isUnclear(s, node);
 };
 
 export const inMaintenance = (s: Situation, node: string): boolean => s.view.ledger.maintenance?.node === node;
 
+/** The node that the live claim replaces by plan (mode `roll`); null when there is none. */
+export const rolledNode = (s: Pick<Situation, 'claim'>): string | null =>
+  s.claim?.mode === 'roll' ? s.claim.node : null;
+
+/** Traffic is to leave it by a drain: a person has it in hand, or it is replaced by plan and its successor is not launched yet. */
+export const isDrained = (s: Situation, node: string): boolean =>
+  inMaintenance(s, node) || (rolledNode(s) === node && s.claim?.joiner === null);
+
+/** Why, in words. */
+export const whyDrained = (s: Situation, node: string): string =>
+  inMaintenance(s, node)
+    ? `${node} is in maintenance by ${s.view.ledger.maintenance?.by ?? 'a person'}`
+    : `${node} is replaced by plan (${s.claim?.execution ?? 'by hand'})`;
+
 export const nodeOf = (s: Situation, id: string): Node | undefined => s.view.nodes.find((n) => n.instance.id === id);
 
-const inComponent = (s: Situation, node: Node): boolean =>
-  s.component.some((n) => n.instance.id === node.instance.id) && node.instance.state === 'running';
+/** May take reads, by our own probe. */
+export const isServing = (s: Situation, node: Node): boolean => s.engine.isServing(s, node);
 
-/** Synced in the primary component, by our own probe. */
-export const isServing = (s: Situation, node: Node): boolean =>
-  hasAnswered(node) && inComponent(s, node) && serves(node.probe.status);
-
-/** Serves, or could when there is nobody better (a donor). */
-export const isServingInNeed = (s: Situation, node: Node): boolean =>
-  hasAnswered(node) && inComponent(s, node) && servesInNeed(node.probe.status);
+/** Serves, or could when there is nobody better. */
+export const isServingInNeed = (s: Situation, node: Node): boolean => s.engine.isServingInNeed(s, node);
 
 /**
  * Instances that count as the cluster's capacity: all that EC2 has not ended, without those whose replacement is

@@ -5,7 +5,7 @@ import { BRAKE_WINDOW_MS, brakeReason } from './brake.ts';
 import { executionName } from './incident.ts';
 import { note } from './notify.ts';
 import type { ReconcilePorts } from './ports.ts';
-import { isGone } from './diagnose-node.ts';
+import { isGone } from './nodes.ts';
 
 type Start = Extract<Change, { readonly kind: 'StartRecovery' }>;
 
@@ -31,7 +31,8 @@ export async function startRecovery(change: Start, view: ClusterView, ports: Rec
   for (let attempt = first; attempt < first + MAX_NAMES; attempt += 1) {
     const name = executionName(view.spec.name, node, incident, mode, attempt);
     await note(view, incident, { ...change, executionName: name }, ports);
-    const arn = await ports.workflows.start(name, { cluster: view.spec.name, incident, mode, node, reason });
+    const accept = change.accept === undefined ? {} : { accept: change.accept };
+    const arn = await ports.workflows.start(name, { cluster: view.spec.name, incident, mode, node, reason, ...accept });
     if (!ENDED.includes(await ports.workflows.state(arn))) return null;
   }
   return giveUp(change, first + MAX_NAMES - 1, view, ports);

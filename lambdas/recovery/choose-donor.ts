@@ -1,7 +1,7 @@
 /** Who gives a joiner its data: pure. */
 import type { Node } from '../model/view.ts';
 import { serves } from '../model/galera.ts';
-import { statusOf } from './nodes.ts';
+import { galeraStatusOf } from './status.ts';
 
 export interface Donor {
   readonly node: Node;
@@ -17,7 +17,7 @@ export function chooseDonor(nodes: readonly Node[], writer: string | null, joine
   const synced = nodes
     .filter((n) => n.instance.state === 'running')
     .filter((n) => {
-      const status = statusOf(n);
+      const status = galeraStatusOf(n);
       return status !== null && serves(status);
     })
     .toSorted((a, b) => (a.instance.id < b.instance.id ? -1 : 1));
@@ -29,4 +29,23 @@ export function chooseDonor(nodes: readonly Node[], writer: string | null, joine
   if (other !== undefined) return { node: other, why: `Synced, not the writer, in ${other.instance.zone}` };
   const last = synced[0];
   return last === undefined ? null : { node: last, why: 'the writer, because no other node is Synced' };
+}
+
+/**
+ * The donor of a base backup among nodes that serve now: a replica in the joiner's zone, then any replica, then by id; the
+ * primary last, because the copying would take its disk and network from the writes. Null when nobody serves.
+ */
+export function choosePostgresDonor(
+  serving: readonly Node[],
+  primary: string | null,
+  joinerZone: string | null,
+): Donor | null {
+  const sorted = serving.toSorted((a, b) => (a.instance.id < b.instance.id ? -1 : 1));
+  const replicas = sorted.filter((n) => n.instance.id !== primary);
+  const near = replicas.find((n) => n.instance.zone === joinerZone);
+  if (near !== undefined) return { node: near, why: `a streaming replica in the joiner's zone ${near.instance.zone}` };
+  const other = replicas[0];
+  if (other !== undefined) return { node: other, why: `a streaming replica, in ${other.instance.zone}` };
+  const last = sorted[0];
+  return last === undefined ? null : { node: last, why: 'the primary, because no replica streams' };
 }

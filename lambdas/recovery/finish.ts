@@ -32,9 +32,35 @@ export async function report(state: Carried, context: StepContext): Promise<Part
  * It did not: recorded, one notification with the reason and the runbook's anchor, no further attempt until a person or
  * the clock allows it. Each act is tried even when another fails; then the step fails, so that Step Functions retries it.
  */
-export async function escalate(state: Carried, context: StepContext): Promise<Partial<Carried>> {
-  const { ports, cluster, incident, execution, nowMs } = context;
-  const why = explain(state.error ?? { Error: 'Unknown', Cause: 'no error was handed over' });
+export const escalate = (state: Carried, context: StepContext): Promise<Partial<Carried>> =>
+  giveUp(state, context, () => remember(state, context));
+
+/**
+ * The same for a workflow that was nobody's recovery: told, and nothing is kept from being tried (a person started it, and
+ * what its children could not do they have escalated themselves).
+ */
+export const stopAndTell = (state: Carried, context: StepContext): Promise<Partial<Carried>> =>
+  giveUp(state, context, () => Promise.resolve());
+
+/** No further attempt for this node until a person or the clock allows it. Not while another workflow holds the claim. */
+async function remember(state: Carried, { ports, cluster, incident, execution, startedAtMs, nowMs }: StepContext) {
+  const { escalation, claim } = (await ports.ledger.read(cluster)).cluster;
+  if (claim !== null && claim.execution !== execution) return;
+  const again = escalation?.incident === incident;
+  // Written by this very execution, in a try that was killed afterwards: counting it twice would skip an attempt.
+  if (again && escalation.atMs >= startedAtMs) return;
+  const attempts = again ? escalation.attempts + 1 : 1;
+  const { name, sentence } = whyOf(state);
+  const reason = `${name}: ${sentence}`.slice(0, 1000);
+  await ports.ledger.setEscalation(cluster, { node: state.node, incident, attempts, atMs: nowMs, reason });
+}
+
+const whyOf = ({ error }: Carried): Explained =>
+  explain(error ?? { Error: 'Unknown', Cause: 'no error was handed over' });
+
+async function giveUp(state: Carried, context: StepContext, remembers: () => Promise<void>): Promise<Partial<Carried>> {
+  const { ports, cluster, nowMs } = context;
+  const why = whyOf(state);
   const failures: unknown[] = [];
   const attempt = async (act: () => Promise<unknown>): Promise<void> => {
     try {
@@ -44,21 +70,7 @@ export async function escalate(state: Carried, context: StepContext): Promise<Pa
     }
   };
   await attempt(() => record(context, 'escalate', `gives up: ${why.name}`, why.sentence));
-  await attempt(async () => {
-    const { escalation, claim } = (await ports.ledger.read(cluster)).cluster;
-    if (claim !== null && claim.execution !== execution) return;
-    const again = escalation?.incident === incident;
-    // Written by this very execution, in a try that was killed afterwards: counting it twice would skip an attempt.
-    if (again && escalation.atMs >= context.startedAtMs) return;
-    const attempts = again ? escalation.attempts + 1 : 1;
-    await ports.ledger.setEscalation(cluster, {
-      node: state.node,
-      incident,
-      attempts,
-      atMs: nowMs,
-      reason: `${why.name}: ${why.sentence}`.slice(0, 1000),
-    });
-  });
+  await attempt(remembers);
   await attempt(async () =>
     ports.notifications.publish(
       `Rejoin: ${cluster}: ${context.who} gave up: ${why.name}`,
@@ -77,10 +89,13 @@ export async function escalate(state: Carried, context: StepContext): Promise<Pa
   return { outcome: `gave up: ${why.name}` };
 }
 
-/** Somebody else holds the claim: say so on the record, touch nothing, tell nobody. */
+/** Somebody else holds the claim, or needs it more: say so on the record, touch nothing, tell nobody. */
 export async function withdraw(state: Carried, context: StepContext): Promise<Partial<Carried>> {
-  await record(context, 'withdraw', 'withdraws', explain(state.error ?? { Error: 'ClaimLost', Cause: '' }).sentence);
-  return { outcome: "withdrew: the claim is not this workflow's" };
+  const { name, sentence } = explain(state.error ?? { Error: 'ClaimLost', Cause: '' });
+  await record(context, 'withdraw', 'withdraws', sentence);
+  if (name !== 'GivesWay') return { outcome: "withdrew: the claim is not this workflow's" };
+  await release(context);
+  return { outcome: 'gave way' };
 }
 
 async function release(context: StepContext): Promise<void> {

@@ -3,7 +3,8 @@ import { RecoveryError } from '../model/recovery.ts';
 import type { ClusterSpec } from '../model/spec.ts';
 import type { ClusterLedger } from '../model/ledger.ts';
 import type { Instance } from '../model/view.ts';
-import { inWords, isOurs, isServing, liveNodes } from './nodes.ts';
+import { inWords, isLive, isOurs } from './nodes.ts';
+import { look, serving } from './serving.ts';
 import type { StepContext } from './step.ts';
 
 /**
@@ -42,16 +43,50 @@ async function readHeld({ ports, cluster, execution }: StepContext) {
 }
 
 /**
- * Safety rule 6: somebody else serves, by a probe made now, before `node` is stopped, killed or terminated.
+ * Safety rule 6: the rest serves, by probes made now, before `node` is stopped, killed or terminated. `least`: how many
+ * others must. With PostgreSQL nobody serves unless the ledger's writer answers as a primary, and it is never `node` itself.
  * @throws RecoveryError QuorumAtRisk.
  */
-export async function othersServe(context: StepContext, spec: ClusterSpec, node: string, act: string): Promise<void> {
-  const others = await liveNodes(context, spec, [node]);
-  if (others.some(isServing)) return;
-  const seen = others.map(inWords).join('; ') || 'there is no other live instance';
+export async function othersServe(
+  context: StepContext,
+  spec: ClusterSpec,
+  node: string,
+  act: string,
+  least = 1,
+): Promise<void> {
+  const all = await context.ports.instances.ofCluster(spec.name);
+  const others = await look(
+    context,
+    spec,
+    all.filter((i) => isLive(i) && i.id !== node),
+  );
+  const there = serving(others);
+  notTheWriter(spec, others.reference, node, act);
+  if (there.length >= least) return;
+  const seen = others.nodes.map(inWords).join('; ') || 'there is no other live instance';
+  const found =
+    there.length === 0 ? `no other node of ${spec.name} serves` : `${there.length} of ${least} others serve`;
   throw new RecoveryError(
     'QuorumAtRisk',
-    `will not ${act}: no other node of ${spec.name} serves (${seen}); expected at least one that is Synced in the primary component`,
+    `will not ${act}: ${found} (${seen}); expected at least ${least} other that is ${others.engine.expected}`,
+  );
+}
+
+/**
+ * Safety rule 2: with PostgreSQL the ledger's writer is never made a replica, stopped or rewound, whatever it says of
+ * itself: that is what a failover or a switchover is for.
+ * @throws RecoveryError QuorumAtRisk.
+ */
+export function notTheWriter(
+  spec: ClusterSpec,
+  { writer }: Pick<ClusterLedger, 'writer'>,
+  node: string,
+  act: string,
+): void {
+  if (spec.engine.kind !== 'postgres' || writer !== node) return;
+  throw new RecoveryError(
+    'QuorumAtRisk',
+    `will not ${act}: it is the primary of ${spec.name}; expected another to be the writer first, by a switchover or a failover`,
   );
 }
 

@@ -1,11 +1,15 @@
 /** Brings one node into the running cluster: choose a donor, start the database as a joiner, wait until it serves. */
 import { RecoveryError } from '../model/recovery.ts';
-import { serves } from '../model/galera.ts';
+import type { RecoveryErrorName } from '../model/recovery.ts';
 import type { ClusterSpec } from '../model/spec.ts';
-import { chooseDonor } from './choose-donor.ts';
 import { advance, mustSucceed, tail } from './command.ts';
-import { holdClaim } from './guard.ts';
-import { describe, inWords, isServing, liveNodes, probeAll, statusOf } from './nodes.ts';
+import { engineOf } from './engine-of.ts';
+import { scriptOf } from './engine.ts';
+import type { JoinFailure } from './engine.ts';
+import { holdClaim, notTheWriter } from './guard.ts';
+import { describe, inWords, isLive } from './nodes.ts';
+import { look, servingOf } from './serving.ts';
+import type { Look } from './serving.ts';
 import type { Carried } from './state.ts';
 import type { StepContext } from './step.ts';
 import { record } from './step.ts';
@@ -14,9 +18,21 @@ import { DEADLINES, failAfter } from './wait.ts';
 /** A joiner does not listen during a state transfer: refusing is a question, which the host can answer. */
 const ASK_HOST_AFTER_MS = 30_000;
 
+/** A joiner that runs, and receives and replays nothing for so long, never will as things are. */
+const STANDSTILL_MS = 90_000;
+
+/** What definitions do about it: JoinFailed is mended by another instance, SeedFailed by other data, PositionsDisagree by a person. */
+const ERROR_NAMES: Readonly<Record<JoinFailure, RecoveryErrorName>> = {
+  failed: 'JoinFailed',
+  again: 'JoinFailed',
+  useless: 'SeedFailed',
+  foreign: 'PositionsDisagree',
+};
+
 /**
  * Starts the database on `joiner` against the nodes that serve now, with a donor chosen by the plane.
- * @throws RecoveryError ClaimLost, NoDonor (nobody is Synced in time), JoinFailed (the script's words).
+ * @throws RecoveryError ClaimLost, NoDonor (nobody can give data in time), JoinFailed (the script's words), SeedFailed (the
+ * script says that the data there is of no use), PositionsDisagree (the data is another database's), QuorumAtRisk (the joiner is the PostgreSQL primary).
  */
 export async function join(
   state: Carried,
@@ -24,31 +40,40 @@ export async function join(
   spec: ClusterSpec,
   joiner: string,
 ): Promise<Partial<Carried>> {
-  const script = { instance: joiner, document: 'galera-join' };
+  const script = { instance: joiner, document: scriptOf(spec, 'join') };
   if (state.command !== null) {
     const progress = await advance(state, context, () =>
       Promise.reject(new Error('a started script is not started again')),
     );
-    const output = mustSucceed(progress, context, script, 'JoinFailed', DEADLINES.joinMs);
-    return output === null ? { ready: false } : { ready: true, progress: null, refusedSinceMs: null };
+    const failure = progress.kind === 'failed' ? engineOf(spec).joinFailure(progress.exitCode) : 'failed';
+    if (failure === 'again' && context.waitedMs <= DEADLINES.joinMs) return { ready: false, command: null };
+    const output = mustSucceed(progress, context, script, ERROR_NAMES[failure], DEADLINES.joinMs);
+    return output === null ? { ready: false } : { ready: true, progress: null, refusedSinceMs: null, standstill: null };
   }
   const ledger = await holdClaim(context);
-  const others = await liveNodes(context, spec, [joiner]);
+  notTheWriter(spec, ledger, joiner, `make a replica of ${joiner}`);
+  const all = await context.ports.instances.ofCluster(spec.name);
+  const { engine, nodes, reference } = await look(
+    context,
+    spec,
+    all.filter((i) => isLive(i) && i.id !== joiner),
+  );
   const instance = await describe(context, joiner);
-  const donor = chooseDonor(others, ledger.writer, instance?.zone ?? null);
+  const donor = engine.chooseDonor(nodes, reference, ledger.writer, instance?.zone ?? null);
   if (donor === null) {
     failAfter(
       context.waitedMs,
-      DEADLINES.joinMs,
+      DEADLINES.donorMs,
       'NoDonor',
-      () => `no node of ${spec.name} is Synced (${others.map(inWords).join('; ')})`,
+      () => `${engine.noDonor} in ${spec.name} (${nodes.map(inWords).join('; ')})`,
     );
     return { ready: false };
   }
   const donorId = donor.node.instance.id;
   // On the ledger first: reconcile must not make a writer of the node that is about to be desynced.
   await context.ports.ledger.amendClaim(spec.name, context.execution, { joiner, donor: donorId });
-  const peers = others.filter(isServing).flatMap((n) => n.instance.privateIp ?? []);
+  const plan = { others: nodes, reference, donor };
+  await engine.beforeJoin(context, spec, joiner, plan);
   await record(
     context,
     `join-${joiner}-${donorId}`,
@@ -56,15 +81,16 @@ export async function join(
     `${donorId} is ${donor.why}`,
   );
   const progress = await advance(state, context, () =>
-    Promise.resolve({ ...script, parameters: { Peers: peers.join(','), Donor: donorId } }),
+    Promise.resolve({ ...script, parameters: engine.joinParameters(plan) }),
   );
   mustSucceed(progress, context, script, 'JoinFailed', DEADLINES.joinMs);
   return { ready: false, donor: donorId, command: progress.kind === 'running' ? progress.command : null };
 }
 
 /**
- * Waits until the joiner is Synced in the primary component, by probe.
- * @throws RecoveryError NodeNotReachable (its instance is gone), JoinFailed (its database process died), NotCaughtUp.
+ * Waits until the joiner may be put into service, by probe: Synced in the primary component, or streaming and near.
+ * @throws RecoveryError NodeNotReachable (its instance is gone), JoinFailed (its database process died), SeedFailed and NoDonor
+ * (it runs and does not get on), NotCaughtUp.
  */
 export async function awaitCaughtUp(
   state: Carried,
@@ -77,39 +103,76 @@ export async function awaitCaughtUp(
     const found = instance?.state ?? 'that it does not exist';
     throw new RecoveryError('NodeNotReachable', `EC2 says of the joiner ${joiner}: ${found}; expected running`);
   }
-  const [node] = await probeAll(context, spec, [instance]);
+  const found = await look(context, spec, [instance]);
+  const { engine, reference } = found;
+  const [node] = found.nodes;
   if (node === undefined) throw new Error(`no probe of ${joiner} was made, expected one`);
-  const status = statusOf(node);
-  const progress = status === null ? state.progress : `${status.state}, ${status.component}`;
+  const progress = engine.progress(node, reference) ?? state.progress;
   if (progress !== null && progress !== state.progress) {
     await record(context, `progress-${joiner}-${progress}`, `${joiner} is ${progress}`, 'its own status, by probe');
   }
-  if (status !== null && serves(status)) return { ready: true, progress, refusedSinceMs: null };
-  failAfter(context.waitedMs, DEADLINES.caughtUpMs, 'NotCaughtUp', () => `${inWords(node)}; expected Synced, Primary`);
-  if (node.probe.kind !== 'refused') return { ready: false, progress, refusedSinceMs: null, command: null };
-  return { ready: false, progress, ...(await askHost(state, context, joiner)) };
+  if (engine.hasCaughtUp(node, reference)) return { ready: true, progress, refusedSinceMs: null, standstill: null };
+  const expected = `; expected ${engine.expected}`;
+  failAfter(context.waitedMs, DEADLINES.caughtUpMs, 'NotCaughtUp', () => `${inWords(node)}${expected}`);
+  if (node.probe.kind === 'refused')
+    return { ready: false, progress, ...(await askHost(state, context, spec, joiner)) };
+  const standstill = await getsOn(state, context, spec, found);
+  return { ready: false, progress, refusedSinceMs: null, command: null, standstill };
+}
+
+/**
+ * @throws RecoveryError when the joiner has stood still for too long: SeedFailed (its data lead nowhere), or NoDonor (it runs
+ * outside the cluster, and nobody is left that it could join).
+ */
+async function getsOn(
+  state: Carried,
+  context: StepContext,
+  spec: ClusterSpec,
+  { engine, nodes, reference }: Look,
+): Promise<Carried['standstill']> {
+  const [node] = nodes;
+  const standstill = node === undefined ? null : engine.standstill(node, reference, state.standstill);
+  if (node === undefined || standstill === null || context.nowMs - standstill.sinceMs <= STANDSTILL_MS)
+    return standstill;
+  const found = `${inWords(node)}, and has not got on for ${STANDSTILL_MS / 1000} s`;
+  if (engine.standstillMeans === 'SeedFailed') {
+    const why = 'what it needs is gone from the primary, or its history is another';
+    throw new RecoveryError('SeedFailed', `${found}: ${why}`);
+  }
+  const others = (await context.ports.instances.ofCluster(spec.name)).filter((i) => i.id !== node.instance.id);
+  if ((await servingOf(context, spec, others)).length > 0) return standstill;
+  throw new RecoveryError(
+    'NoDonor',
+    `${found}: no other node of ${spec.name} serves any more, so there is nobody to join`,
+  );
 }
 
 /** Refused for long: a state transfer, or a dead process? The position script on the host knows which. */
-async function askHost(state: Carried, context: StepContext, joiner: string): Promise<Partial<Carried>> {
+async function askHost(
+  state: Carried,
+  context: StepContext,
+  spec: ClusterSpec,
+  joiner: string,
+): Promise<Partial<Carried>> {
   const refusedSinceMs = state.refusedSinceMs ?? context.nowMs;
   if (context.nowMs - refusedSinceMs <= ASK_HOST_AFTER_MS) return { refusedSinceMs };
   const answer = await advance(state, context, () =>
-    Promise.resolve({ instance: joiner, document: 'galera-position', parameters: {} }),
+    Promise.resolve({ instance: joiner, document: scriptOf(spec, 'position'), parameters: {} }),
   );
   if (answer.kind === 'running') return { refusedSinceMs, command: answer.command };
   if (answer.kind === 'succeeded' && !isRunning(answer.output)) {
     throw new RecoveryError(
       'JoinFailed',
-      `the database process on ${joiner} ended while it joined (${tail(answer.output)}); expected it to run until Synced`,
+      `the database process on ${joiner} ended while it joined (${tail(answer.output)}); expected it to run until it serves`,
     );
   }
   // A script that fails here found a process that does not answer yet: the transfer goes on. Ask again later.
   return { refusedSinceMs: context.nowMs, command: null };
 }
 
+/** A base backup runs apart from the server that it is for: `seeding`. */
 function isRunning(output: string): boolean {
   const line = output.trim().split('\n').at(-1) ?? '';
-  const said = JSON.parse(line) as { running?: unknown };
-  return said.running !== false;
+  const said = JSON.parse(line) as { running?: unknown; seeding?: unknown };
+  return said.running !== false || said.seeding === true;
 }

@@ -7,6 +7,7 @@ import type {
   Log,
   Metrics,
   Notifications,
+  PostgresAdmin,
   Prober,
   ReconcileRequests,
   Secrets,
@@ -26,6 +27,7 @@ export interface RecoveryPorts {
   readonly hosts: HostCommands;
   readonly secrets: Secrets;
   readonly prober: Prober;
+  readonly admin: PostgresAdmin;
   readonly notifications: Notifications;
   readonly log: Log;
   readonly metrics: Metrics;

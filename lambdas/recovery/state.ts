@@ -1,4 +1,4 @@
-/** What both workflows carry from step to step: the input, and what the running step waits for. */
+/** What every workflow carries from step to step: the input, and what the running step waits for. */
 import * as z from 'zod/mini';
 
 const nullable = <T extends z.core.SomeType>(schema: T) => z._default(z.nullable(schema), null);
@@ -24,6 +24,8 @@ export const carriedSchema = {
   progress: nullable(z.string()),
   /** Since when the joiner refuses connections (epoch ms). */
   refusedSinceMs: nullable(z.number()),
+  /** Since when the joiner runs without getting on (epoch ms), and where it stands. */
+  standstill: nullable(z.object({ sinceMs: z.number(), at: z.string() })),
   /** How it ended, in a sentence, once it has. */
   outcome: nullable(z.string()),
   /** Left by Catch. */

@@ -19,9 +19,12 @@ export interface StepEvent {
   readonly state: unknown;
 }
 
+/** The capabilities that run as state machines: also who acted, on an incident's record. */
+export type WorkflowName = 'replace' | 'bootstrap' | 'failover' | 'switchover' | 'rolling';
+
 export interface StepContext {
   readonly ports: RecoveryPorts;
-  readonly who: 'replace' | 'bootstrap';
+  readonly who: WorkflowName;
   readonly execution: string;
   readonly startedAtMs: number;
   readonly nowMs: number;
@@ -37,8 +40,10 @@ export interface StepContext {
 export type Step<S extends Carried> = (state: S, context: StepContext) => Promise<Partial<S>>;
 
 export interface Capability<S extends Carried> {
-  readonly who: 'replace' | 'bootstrap';
+  readonly who: WorkflowName;
   readonly schema: z.ZodMiniType<S>;
+  /** What a person who starts it by hand need not write; what is written goes first. */
+  readonly defaults?: (event: StepEvent) => Readonly<Record<string, unknown>>;
   readonly steps: Readonly<Record<string, Step<S>>>;
 }
 
@@ -56,7 +61,7 @@ export async function runStep<S extends Carried>(
     const known = Object.keys(capability.steps).join(', ');
     throw new Error(`step ${JSON.stringify(event.step)} is unknown to ${capability.who}: expected one of ${known}`);
   }
-  const state = parseState(capability.schema, event.state);
+  const state = parseState(capability.schema, withDefaults(capability, event));
   const nowMs = ports.clock.nowMs();
   const waiting = state.waiting?.step === event.step ? state.waiting : { step: event.step, sinceMs: nowMs, asked: 0 };
   const context: StepContext = {
@@ -77,11 +82,17 @@ export async function runStep<S extends Carried>(
     ...state,
     ...changed,
     ready,
-    waitSeconds: pollSeconds(context.waitedMs),
+    waitSeconds: changed.waitSeconds ?? pollSeconds(context.waitedMs),
     waiting: ready ? null : { ...waiting, asked: waiting.asked + 1 },
     command: ready ? null : changed.command === undefined ? state.command : changed.command,
   };
 }
+
+const withDefaults = <S extends Carried>({ defaults }: Capability<S>, event: StepEvent): unknown =>
+  defaults === undefined || typeof event.state !== 'object' ? event.state : { ...defaults(event), ...event.state };
+
+/** The last part of the execution's ARN: its name. */
+export const executionNameOf = (execution: string): string => execution.slice(execution.lastIndexOf(':') + 1);
 
 async function claimLostOnConflict<T>(act: () => Promise<T>): Promise<T> {
   try {
@@ -92,11 +103,19 @@ async function claimLostOnConflict<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
+const specs = new WeakMap<StepContext, Promise<ClusterSpec>>();
+
 /**
- * The cluster's specification as it is now.
+ * The cluster's specification as it is now; read once in an invocation.
  * @throws Error naming the parameter or what is wrong with it.
  */
-export async function loadSpec({ ports, cluster }: StepContext): Promise<ClusterSpec> {
+export function loadSpec(context: StepContext): Promise<ClusterSpec> {
+  const known = specs.get(context) ?? readSpec(context);
+  specs.set(context, known);
+  return known;
+}
+
+async function readSpec({ ports, cluster }: StepContext): Promise<ClusterSpec> {
   const found = await ports.specs.get(cluster);
   if (found === null) {
     throw new Error(
@@ -110,7 +129,7 @@ export async function loadSpec({ ports, cluster }: StepContext): Promise<Cluster
 /** One line on the incident's record. `key` is unique per execution and act, so that a retried step lands once. */
 export async function record(context: StepContext, key: string, what: string, why: string): Promise<void> {
   const { ports, cluster, incident, execution, who, nowMs } = context;
-  await ports.ledger.record(cluster, incident, `${execution.slice(execution.lastIndexOf(':') + 1)}/${key}`, {
+  await ports.ledger.record(cluster, incident, `${executionNameOf(execution)}/${key}`, {
     atMs: nowMs,
     who,
     what,

@@ -9,8 +9,8 @@ const LONGEST_SECONDS = 15;
  * thing is seen at once, and a state transfer of hours stays far below the 25,000 events that an execution may have.
  * https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
  */
-export const pollSeconds = (waitedMs: number): number =>
-  Math.min(LONGEST_SECONDS, Math.max(1, Math.floor(waitedMs / 10_000)));
+export const pollSeconds = (waitedMs: number, longestSeconds = LONGEST_SECONDS): number =>
+  Math.min(longestSeconds, Math.max(1, Math.floor(waitedMs / 10_000)));
 
 export const MINUTES = 60_000;
 
@@ -25,7 +25,9 @@ export const DEADLINES = {
   attachMs: 5 * MINUTES,
   /** User data, formatting or mounting. */
   prepareMs: 15 * MINUTES,
-  joinMs: 12 * MINUTES,
+  joinMs: 20 * MINUTES,
+  /** Until somebody can give a joiner its data. */
+  donorMs: 12 * MINUTES,
   /** Includes crash recovery of a data directory (`--wsrep-recover`). */
   positionMs: 20 * MINUTES,
   bootstrapMs: 25 * MINUTES,
@@ -33,6 +35,10 @@ export const DEADLINES = {
   caughtUpMs: 120 * MINUTES,
   routeMs: 5 * MINUTES,
   retireMs: 5 * MINUTES,
+  /** Beyond the longest drain that an endpoint declares: reconcile has to see the claim, and the balancers to do it. */
+  drainMs: 10 * MINUTES,
+  /** A clean shutdown: a checkpoint, and with PostgreSQL its standbys have everything. */
+  stopMs: 12 * MINUTES,
 } as const;
 
 /** Throws the error of that name once the step has waited for too long. */

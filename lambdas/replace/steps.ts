@@ -1,5 +1,6 @@
 /** The steps of the replacement workflow, by the names that its definition uses. */
 import { escalate, report, withdraw } from '../recovery/finish.ts';
+import { givingWay } from '../recovery/give-way.ts';
 import type { Capability } from '../recovery/step.ts';
 import { replaceStateSchema } from './state.ts';
 import type { ReplaceState } from './state.ts';
@@ -7,6 +8,7 @@ import { attach } from './steps/attach.ts';
 import { awaitCaughtUp } from './steps/await-caught-up.ts';
 import { awaitRunning } from './steps/await-running.ts';
 import { claim } from './steps/claim.ts';
+import { drain } from './steps/drain.ts';
 import { fence } from './steps/fence.ts';
 import { joinCluster } from './steps/join-cluster.ts';
 import { launch } from './steps/launch.ts';
@@ -16,23 +18,26 @@ import { reseed } from './steps/reseed.ts';
 import { retire } from './steps/retire.ts';
 import { route } from './steps/route.ts';
 import { seed } from './steps/seed.ts';
+import { stopDatabase } from './steps/stop-database.ts';
 
 export const replacement: Capability<ReplaceState> = {
   who: 'replace',
   schema: replaceStateSchema,
   steps: {
     Claim: claim,
-    RejoinInPlace: rejoinInPlace,
-    AwaitRejoined: awaitCaughtUp,
-    Fence: fence,
-    Launch: launch,
-    AwaitRunning: awaitRunning,
-    Attach: attach,
-    Seed: seed,
-    Join: joinCluster,
-    AwaitCaughtUp: awaitCaughtUp,
-    Reseed: reseed,
-    Route: route,
+    RejoinInPlace: givingWay(rejoinInPlace),
+    AwaitRejoined: givingWay(awaitCaughtUp),
+    Drain: givingWay(drain),
+    StopDatabase: givingWay(stopDatabase),
+    Fence: givingWay(fence),
+    Launch: givingWay(launch),
+    AwaitRunning: givingWay(awaitRunning),
+    Attach: givingWay(attach),
+    Seed: givingWay(seed),
+    Join: givingWay(joinCluster),
+    AwaitCaughtUp: givingWay(awaitCaughtUp),
+    Reseed: givingWay(reseed),
+    Route: givingWay(route),
     Retire: retire,
     Report: report,
     LeaveSafe: leaveSafe,

@@ -9,10 +9,13 @@ import type { Instance } from '../model/view.ts';
 import { newMemory, react } from './node-watch.ts';
 import type { NodeMemory, Reaction } from './node-watch.ts';
 import type { WatchConfig, WatchPorts } from './ports.ts';
+import { Positions } from './positions.ts';
 import { sweepSlot } from './sweep.ts';
 
 /** A failing node is looked at more often, so that its failure is confirmed in time. */
 const FAILING_INTERVAL_MS = 500;
+/** A PostgreSQL primary is looked at as often when it is well: all writes wait until its failure is seen. */
+const PRIMARY_INTERVAL_MS = 500;
 
 interface Watched {
   memory: NodeMemory;
@@ -20,6 +23,7 @@ interface Watched {
   dueAtMs: number;
   /** When it last answered this container. */
   wellAtMs: number;
+  lagging: boolean;
 }
 
 export class ClusterWatch {
@@ -34,6 +38,9 @@ export class ClusterWatch {
   readonly #nodes = new Map<string, Watched>();
   /** What the ledger said when this container first saw the cluster; each is used up by its node's first probe. */
   #suspectedSince: Map<string, number> | null = null;
+  readonly #positions: Positions;
+  /** The ledger's writer when this container first saw the cluster. */
+  #writer: string | null = null;
   #sweptSlot: number | null = null;
   #asked = 0;
   /** Set when something changed, so that EC2 is asked again before the usual time. */
@@ -43,6 +50,7 @@ export class ClusterWatch {
     this.#cluster = cluster;
     this.#ports = ports;
     this.#config = config;
+    this.#positions = new Positions(cluster, ports.ledger);
   }
 
   /** Reads the cluster's instances and secret again. Nothing is changed when that fails: the old ones are probed on. */
@@ -70,6 +78,11 @@ export class ClusterWatch {
     });
   }
 
+  /** Writes to the ledger that are due now (PostgreSQL: the primary's position), beside the probes. */
+  dueNotes(nowMs: number): readonly Promise<void>[] {
+    return this.#spec?.engine.kind === 'postgres' ? this.#positions.due(nowMs) : [];
+  }
+
   /** Asks for a reconcile regardless, once in each slot. */
   async sweep(nowMs: number): Promise<void> {
     const slot = sweepSlot(this.#cluster, this.#config.sweepSeconds, nowMs);
@@ -85,16 +98,20 @@ export class ClusterWatch {
   }
 
   async #probe(instance: Instance, watched: Watched): Promise<void> {
-    if (this.#spec === null || this.#credentials === null || instance.privateIp === null) return;
+    const spec = this.#spec;
+    if (spec === null || this.#credentials === null || instance.privateIp === null) return;
     watched.inFlight = true;
     const startedAtMs = this.#ports.clock.nowMs();
     try {
-      const { port, tls } = this.#spec.engine;
-      const target = { instanceId: instance.id, host: instance.privateIp, port, tls };
+      const { kind: engine, port, tls } = spec.engine;
+      const target = { instanceId: instance.id, host: instance.privateIp, port, engine, tls };
       const probe = await this.#ports.prober.probe(target, this.#credentials);
       if (this.#nodes.get(instance.id) !== watched) return;
       if (probe.kind === 'rejected') this.#credentialsRefused = true;
-      const reaction = react(watched.memory, probe, this.#ports.clock.nowMs());
+      this.#positions.see(instance.id, probe);
+      watched.lagging = this.#positions.isLagging(probe, spec, watched.lagging);
+      const about = { engine, isLagging: watched.lagging };
+      const reaction = react(watched.memory, probe, this.#ports.clock.nowMs(), about);
       if (reaction.memory.verdict !== watched.memory.verdict && watched.memory.verdict !== null) this.stale = true;
       // The suspicion first: the reconcile that is asked for has to find it. Memory last: what failed is done again.
       const memory = await this.#note(instance.id, watched, reaction);
@@ -103,12 +120,14 @@ export class ClusterWatch {
       if (memory.failingSinceMs === null) watched.wellAtMs = probe.atMs;
     } finally {
       watched.inFlight = false;
-      const failing = watched.memory.failingSinceMs !== null;
-      const intervalMs = failing
-        ? Math.min(FAILING_INTERVAL_MS, this.#config.probeIntervalMs)
-        : this.#config.probeIntervalMs;
-      watched.dueAtMs = startedAtMs + intervalMs;
+      watched.dueAtMs = startedAtMs + this.#intervalMs(watched.memory);
     }
+  }
+
+  #intervalMs({ failingSinceMs, primary }: NodeMemory): number {
+    const { probeIntervalMs } = this.#config;
+    if (failingSinceMs !== null) return Math.min(FAILING_INTERVAL_MS, probeIntervalMs);
+    return primary ? Math.min(PRIMARY_INTERVAL_MS, probeIntervalMs) : probeIntervalMs;
   }
 
   /**
@@ -152,9 +171,10 @@ export class ClusterWatch {
   #watched(id: string, nowMs: number): Watched {
     const known = this.#nodes.get(id);
     if (known !== undefined) return known;
-    const memory = newMemory(this.#suspectedSince?.get(id) ?? null);
+    const primary = this.#spec?.engine.kind === 'postgres' && id === this.#writer;
+    const memory = newMemory(this.#suspectedSince?.get(id) ?? null, primary);
     this.#suspectedSince?.delete(id);
-    const watched = { memory, inFlight: false, dueAtMs: nowMs, wellAtMs: Number.NEGATIVE_INFINITY };
+    const watched = { memory, inFlight: false, dueAtMs: nowMs, wellAtMs: Number.NEGATIVE_INFINITY, lagging: false };
     this.#nodes.set(id, watched);
     return watched;
   }
@@ -166,6 +186,7 @@ export class ClusterWatch {
 
   async #readSuspicions(): Promise<Map<string, number>> {
     const { cluster } = await this.#ports.ledger.read(this.#cluster);
+    this.#writer = cluster.writer;
     const noted = Object.entries(cluster.suspicions).filter(([, s]) => isProbeSuspicion(s));
     return new Map(noted.map(([id, s]) => [id, s.sinceMs]));
   }

@@ -11,7 +11,7 @@ import { systemClock as clock } from '../cloud/clock.ts';
 import { environment } from '../cloud/environment.ts';
 import { powertoolsLog } from '../cloud/log.ts';
 import { powertoolsMetrics } from '../cloud/metrics.ts';
-import { galeraProber } from '../engines/galera/prober.ts';
+import { databaseProber } from '../engines/prober.ts';
 import { runUntilMs, watchConfig } from './config.ts';
 import { Watch } from './watch.ts';
 
@@ -24,7 +24,7 @@ const ports = {
     instances: awsInstances(ec2),
     ledger: awsLedger(dynamodb, env.LEDGER_TABLE, clock),
   },
-  ...{ secrets: awsSecrets(secretsManager, clock), prober: galeraProber() },
+  ...{ secrets: awsSecrets(secretsManager, clock), prober: databaseProber() },
   requests: awsReconcileRequests(sqs, { reconcile: env.RECONCILE_QUEUE_URL }, clock),
   ...{ log: powertoolsLog(), metrics: powertoolsMetrics() },
 };

@@ -49,6 +49,7 @@ export class Watch {
       if (this.#refreshIsDue(nowMs)) this.#track('every cluster', this.#refresh(nowMs), 'specifications');
       for (const [name, cluster] of this.#clusters) {
         for (const probe of cluster.dueProbes(nowMs)) this.#track(name, probe);
+        for (const note of cluster.dueNotes(nowMs)) this.#track(name, note, `ledger of ${name}`);
         this.#track(name, cluster.sweep(nowMs), `requests for ${name}`);
       }
       await this.#ports.clock.sleep(TICK_MS);

@@ -12,8 +12,10 @@ export interface ClusterAccessProps {
   readonly readers: readonly PlaneFunction[];
   /** The function that changes DNS records. */
   readonly router: PlaneFunction;
-  /** The function that launches instances. */
-  readonly launcher: PlaneFunction;
+  /** The functions that launch instances. */
+  readonly launchers: readonly PlaneFunction[];
+  /** Opens the way from the functions to a port of the databases. */
+  readonly openPort: (port: number) => void;
 }
 
 export class ClusterAccessGrants {
@@ -35,13 +37,14 @@ export class ClusterAccessGrants {
         this.props.router.role.addToPolicy(allow.changeRecords([zone.hostedZoneArn])),
       );
     }
+    for (const port of access.ports ?? []) this.once(`port ${port}`, () => this.props.openPort(port));
     for (const role of access.instanceRoles ?? []) this.once(role.roleArn, () => this.passRole(role));
   }
 
   encryptVolumes(keys: readonly IKey[]): void {
     if (keys.length === 0) return;
-    for (const statement of allow.encryptVolumes(keys.map((k) => k.keyArn)))
-      this.props.launcher.role.addToPolicy(statement);
+    for (const { role } of this.props.launchers)
+      for (const statement of allow.encryptVolumes(keys.map((k) => k.keyArn))) role.addToPolicy(statement);
   }
 
   private once(what: string, grant: () => void): void {
@@ -64,7 +67,7 @@ export class ClusterAccessGrants {
 
   private passRole(role: IRole): void {
     this.passes = true;
-    this.props.launcher.role.addToPolicy(allow.passRoles([role.roleArn]));
+    for (const launcher of this.props.launchers) launcher.role.addToPolicy(allow.passRoles([role.roleArn]));
   }
 }
 

@@ -9,26 +9,22 @@ import {
 } from 'aws-cdk-lib/aws-ec2';
 import type { Construct } from 'constructs';
 
-export interface NetworkProps {
-  readonly vpc: IVpc;
-  readonly databaseSecurityGroup: ISecurityGroup | undefined;
-  readonly databasePorts: readonly number[];
-}
-
-/** Out to AWS's APIs (443) and to the databases' ports, and nowhere else; nothing comes in. */
-export function functionSecurityGroup(scope: Construct, props: NetworkProps): SecurityGroup {
+/** Out to AWS's APIs (443) and, by `openDatabasePort`, to the databases' ports; nothing comes in. */
+export function functionSecurityGroup(scope: Construct, vpc: IVpc): SecurityGroup {
   const group = new SecurityGroup(scope, 'FunctionSecurityGroup', {
-    vpc: props.vpc,
+    vpc,
     description: 'Rejoin: functions that probe databases',
     allowAllOutbound: false,
   });
   group.addEgressRule(Peer.anyIpv4(), Port.tcp(443), 'AWS APIs');
-  for (const port of props.databasePorts) {
-    const why = `database port ${port}`;
-    group.addEgressRule(props.databaseSecurityGroup ?? Peer.anyIpv4(), Port.tcp(port), why);
-    props.databaseSecurityGroup?.addIngressRule(group, Port.tcp(port), `Rejoin: probes on ${why}`);
-  }
   return group;
+}
+
+/** From the functions to the databases; to any address when the databases' own group is not known. */
+export function openDatabasePort(functions: ISecurityGroup, databases: ISecurityGroup | undefined, port: number): void {
+  const why = `database port ${port}`;
+  functions.addEgressRule(databases ?? Peer.anyIpv4(), Port.tcp(port), why);
+  databases?.addIngressRule(functions, Port.tcp(port), `Rejoin: probes on ${why}`);
 }
 
 const INTERFACES: Readonly<Record<string, InterfaceVpcEndpointAwsService>> = {

@@ -1,9 +1,10 @@
-/** What a person asks for: maintenance, the brake, an acknowledgement. Invoked by hand, so its caller sees its failure. */
+/** What a person asks for: maintenance, the brake, an acknowledgement, an accepted loss. Invoked by hand, so its caller sees its failure. */
 import { Duration } from 'aws-cdk-lib';
 import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { Construct } from 'constructs';
 import * as allow from '../permissions.ts';
 import type { Foundation } from './foundation.ts';
+import type { HostDocuments } from './host-documents.ts';
 import { PlaneFunction } from './plane-function.ts';
 import type { WorkQueue } from './queues.ts';
 
@@ -11,6 +12,7 @@ export interface OperateProps {
   readonly foundation: Foundation;
   readonly ledger: Table;
   readonly reconcile: WorkQueue;
+  readonly documents: HostDocuments;
 }
 
 export class Operate extends Construct {
@@ -18,7 +20,7 @@ export class Operate extends Construct {
 
   constructor(scope: Construct, id: string, props: OperateProps) {
     super(scope, id);
-    const { foundation, ledger, reconcile } = props;
+    const { foundation, ledger, reconcile, documents } = props;
     this.function = new PlaneFunction(this, 'Function', {
       foundation,
       name: 'operate',
@@ -26,11 +28,14 @@ export class Operate extends Construct {
       environment: {
         LEDGER_TABLE: ledger.tableName,
         RECONCILE_QUEUE_URL: reconcile.queue.queueUrl,
+        DOCUMENT_PREFIX: documents.prefix,
       },
       statements: [
         allow.listSpecs(this),
         allow.describeInstances(),
         allow.onLedger(ledger, 'BatchGetItem', 'GetItem', 'UpdateItem'),
+        // What is lost when a loss is accepted, by the hosts' own word.
+        ...allow.runScripts(this, documents.arnsOf(['postgres-position'])),
         allow.sendTo(reconcile.queue),
         allow.useKey(this, foundation.key, ['sqs', 'dynamodb']),
       ],

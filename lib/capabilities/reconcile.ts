@@ -4,12 +4,16 @@ import { Metric } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { Construct } from 'constructs';
+import { WORKFLOW_NAMES } from '../names.ts';
+import type { WorkflowName } from '../names.ts';
 import * as allow from '../permissions.ts';
 import { planeAlarm } from './alarm.ts';
 import type { Foundation } from './foundation.ts';
 import type { FunctionNetwork } from './plane-function.ts';
 import { PlaneFunction } from './plane-function.ts';
 import type { WorkQueue } from './queues.ts';
+import type { RecoveryWorkflows } from './recovery.ts';
+import { machineNameOf } from './workflow.ts';
 
 /**
  * Short, because a function that is killed keeps its cluster's message group shut until the visibility timeout, which is
@@ -23,17 +27,19 @@ export interface ReconcileProps {
   readonly ledger: Table;
   readonly signals: WorkQueue;
   readonly reconcile: WorkQueue;
-  /** ARN by workflow. */
-  readonly workflowArns: { readonly replace: string; readonly bootstrap: string };
-  readonly workflowNames: readonly string[];
+  readonly workflows: RecoveryWorkflows;
 }
+
+/** Those that reconcile starts by itself; the others are a person's to start. It looks at the executions of all. */
+const STARTS = ['replace', 'bootstrap', 'failover'] as const satisfies readonly WorkflowName[];
 
 export class Reconcile extends Construct {
   readonly function: PlaneFunction;
 
   constructor(scope: Construct, id: string, props: ReconcileProps) {
     super(scope, id);
-    const { foundation, ledger, signals, reconcile } = props;
+    const { foundation, ledger, signals, reconcile, workflows } = props;
+    const names = (of: readonly WorkflowName[]): readonly string[] => of.map((name) => machineNameOf(foundation, name));
     this.function = new PlaneFunction(this, 'Function', {
       foundation,
       name: 'reconcile',
@@ -43,8 +49,9 @@ export class Reconcile extends Construct {
         LEDGER_TABLE: ledger.tableName,
         SIGNALS_QUEUE_URL: signals.queue.queueUrl,
         RECONCILE_QUEUE_URL: reconcile.queue.queueUrl,
-        REPLACE_STATE_MACHINE_ARN: props.workflowArns.replace,
-        BOOTSTRAP_STATE_MACHINE_ARN: props.workflowArns.bootstrap,
+        ...Object.fromEntries(
+          STARTS.map((name) => [`${name.toUpperCase()}_STATE_MACHINE_ARN`, workflows[name].machine.stateMachineArn]),
+        ),
         NOTIFY_TOPIC_ARN: foundation.topic.topicArn,
       },
       statements: [
@@ -52,7 +59,7 @@ export class Reconcile extends Construct {
         allow.listSpecs(this),
         allow.describeInstances(),
         ...allow.route(this),
-        ...allow.runWorkflows(this, props.workflowNames),
+        ...allow.runWorkflows(this, { start: names(STARTS), look: names(WORKFLOW_NAMES) }),
         allow.onLedger(ledger, 'BatchGetItem', 'GetItem', 'Query', 'UpdateItem'),
         allow.sendTo(signals.queue, reconcile.queue),
         ...allow.publishTo(this, foundation.topic),

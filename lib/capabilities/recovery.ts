@@ -1,21 +1,33 @@
-/** Both recovery workflows, and the event that says one has ended. */
+/** The workflows, what each may do, and the event that says one has ended. */
 import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import type { EventPattern } from 'aws-cdk-lib/aws-events';
 import type { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import type { Construct } from 'constructs';
 import { WORKFLOW_NAMES } from '../names.ts';
+import type { WorkflowName } from '../names.ts';
 import * as allow from '../permissions.ts';
 import { bootstrapDefinition } from '../workflows/bootstrap.ts';
+import { failoverDefinition } from '../workflows/failover.ts';
 import { replaceDefinition } from '../workflows/replace.ts';
+import { rollingDefinition } from '../workflows/rolling.ts';
+import { switchoverDefinition } from '../workflows/switchover.ts';
 import type { Foundation } from './foundation.ts';
 import type { HostDocuments } from './host-documents.ts';
 import type { FunctionNetwork } from './plane-function.ts';
 import type { WorkQueue } from './queues.ts';
-import { Workflow } from './workflow.ts';
+import { Workflow, machineNameOf } from './workflow.ts';
 
 /** What each workflow runs on hosts: only a bootstrap may start a new primary component. */
-const REPLACE_SCRIPTS = ['prepare', 'join', 'position', 'stop'];
-const BOOTSTRAP_SCRIPTS = ['position', 'bootstrap', 'join'];
+const SCRIPTS = {
+  replace: [
+    ...['galera-prepare', 'galera-join', 'galera-position', 'galera-stop'],
+    ...['postgres-prepare', 'postgres-join', 'postgres-position', 'postgres-stop'],
+  ],
+  bootstrap: ['galera-position', 'galera-bootstrap', 'galera-join'],
+  failover: ['postgres-prepare', 'postgres-start'],
+  switchover: ['postgres-stop', 'postgres-start', 'postgres-join'],
+} as const satisfies Partial<Record<WorkflowName, readonly string[]>>;
 
 export interface RecoveryProps {
   readonly foundation: Foundation;
@@ -25,32 +37,38 @@ export interface RecoveryProps {
   readonly documents: HostDocuments;
 }
 
-export interface RecoveryWorkflows {
-  readonly replace: Workflow;
-  readonly bootstrap: Workflow;
-  /** State machine names, for policies written by name. */
-  readonly names: readonly string[];
-  /** An execution of either has ended. */
-  readonly statusChange: EventPattern;
-}
+export type RecoveryWorkflows = Readonly<Record<WorkflowName, Workflow>>;
 
-/** What the steps of both workflows do: look, remember, run scripts on hosts, ask for a reconcile, tell people. */
-function steps(
-  scope: Construct,
-  { foundation, ledger, reconcile, documents }: RecoveryProps,
-  scripts: readonly string[],
-): readonly PolicyStatement[] {
-  return [
-    allow.readSpec(scope),
-    allow.describeInstances(),
-    allow.describeTargets(),
-    allow.onLedger(ledger, 'BatchGetItem', 'ConditionCheckItem', 'GetItem', 'UpdateItem'),
-    ...allow.runScripts(scope, documents.arnsOf(scripts)),
-    allow.sendTo(reconcile.queue),
-    ...allow.publishTo(scope, foundation.topic),
-    allow.useKey(scope, foundation.key, ['sqs', 'sns', 'dynamodb']),
-  ];
-}
+/** An execution of any of them has ended. */
+export const endOf = (workflows: RecoveryWorkflows): EventPattern => ({
+  source: ['aws.states'],
+  detailType: ['Step Functions Execution Status Change'],
+  detail: {
+    stateMachineArn: WORKFLOW_NAMES.map((name) => workflows[name].machine.stateMachineArn),
+    status: ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'],
+  },
+});
+
+/** What the steps of every workflow do: look, remember, ask for a reconcile, tell people. */
+const common = (scope: Construct, { foundation, ledger, reconcile }: RecoveryProps): readonly PolicyStatement[] => [
+  allow.readSpec(scope),
+  allow.describeInstances(),
+  allow.describeTargets(),
+  allow.onLedger(ledger, 'BatchGetItem', 'ConditionCheckItem', 'GetItem', 'UpdateItem'),
+  allow.sendTo(reconcile.queue),
+  ...allow.publishTo(scope, foundation.topic),
+  allow.useKey(scope, foundation.key, ['sqs', 'sns', 'dynamodb']),
+];
+
+const scripts = (scope: Construct, props: RecoveryProps, name: keyof typeof SCRIPTS): readonly PolicyStatement[] =>
+  allow.runScripts(scope, props.documents.arnsOf(SCRIPTS[name]));
+
+/** A node in a lost one's place, with its volume. */
+const nodes = (scope: Construct): readonly PolicyStatement[] => [
+  ...allow.launchInstances(scope),
+  allow.stopInstances(scope),
+  ...allow.moveVolumes(scope),
+];
 
 export function recoveryWorkflows(scope: Construct, props: RecoveryProps): RecoveryWorkflows {
   const { foundation, network } = props;
@@ -64,26 +82,65 @@ export function recoveryWorkflows(scope: Construct, props: RecoveryProps): Recov
   const replace = new Workflow(scope, 'Replace', {
     ...shared,
     name: 'replace',
-    statements: [...steps(scope, props, REPLACE_SCRIPTS), ...allow.replaceInstances(scope)],
+    statements: [
+      ...common(scope, props),
+      ...scripts(scope, props, 'replace'),
+      ...nodes(scope),
+      ...allow.clearAway(scope),
+    ],
     definition: replaceDefinition,
   });
   const bootstrap = new Workflow(scope, 'Bootstrap', {
     ...shared,
     name: 'bootstrap',
-    statements: steps(scope, props, BOOTSTRAP_SCRIPTS),
+    statements: [...common(scope, props), ...scripts(scope, props, 'bootstrap')],
     definition: bootstrapDefinition,
   });
-  return {
-    replace,
-    bootstrap,
-    names: WORKFLOW_NAMES.map((name) => `${foundation.prefix}-${name}`),
-    statusChange: {
-      source: ['aws.states'],
-      detailType: ['Step Functions Execution Status Change'],
-      detail: {
-        stateMachineArn: [replace.machine.stateMachineArn, bootstrap.machine.stateMachineArn],
-        status: ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'],
-      },
+  // May revive a surviving volume, and destroys nothing but what it launched for that: the rest is left to a replacement.
+  const failover = new Workflow(scope, 'Failover', {
+    ...shared,
+    name: 'failover',
+    statements: [
+      ...common(scope, props),
+      ...scripts(scope, props, 'failover'),
+      ...nodes(scope),
+      allow.giveBackInstances(scope),
+    ],
+    definition: failoverDefinition,
+  });
+  const switchover = new Workflow(scope, 'Switchover', {
+    ...shared,
+    name: 'switchover',
+    statements: [...common(scope, props), ...scripts(scope, props, 'switchover')],
+    definition: switchoverDefinition,
+  });
+  const rolling = rollingWorkflow(scope, props, environment, { replace, switchover });
+  return { replace, bootstrap, failover, switchover, rolling };
+}
+
+/** Touches nothing itself: it starts the workflows that do, one after the other. */
+function rollingWorkflow(
+  scope: Construct,
+  props: RecoveryProps,
+  environment: Readonly<Record<string, string>>,
+  children: Readonly<Record<'replace' | 'switchover', { readonly machine: StateMachine }>>,
+): Workflow {
+  const { foundation, network } = props;
+  const names = (['replace', 'switchover'] as const).map((name) => machineNameOf(foundation, name));
+  return new Workflow(scope, 'Rolling', {
+    foundation,
+    network,
+    environment: {
+      ...environment,
+      REPLACE_STATE_MACHINE_ARN: children.replace.machine.stateMachineArn,
+      SWITCHOVER_STATE_MACHINE_ARN: children.switchover.machine.stateMachineArn,
     },
-  };
+    name: 'rolling',
+    statements: [
+      ...common(scope, props),
+      allow.describeTemplates(),
+      ...allow.runWorkflows(scope, { start: names, look: names }),
+    ],
+    definition: rollingDefinition,
+  });
 }

@@ -10,8 +10,11 @@ import type { Foundation } from './foundation.ts';
 import type { FunctionNetwork } from './plane-function.ts';
 import { PlaneFunction } from './plane-function.ts';
 
-/** Longer than any one step's own calls; a step that waits for something else answers "not yet" instead of staying. */
-const STEP_TIMEOUT = Duration.seconds(60);
+/**
+ * Longer than any one step's own calls, of which the longest is a CHECKPOINT of a minute; a step that waits for something else
+ * answers "not yet" instead of staying. Shorter than the state's own timeout (`lib/workflows/asl.ts`).
+ */
+const STEP_TIMEOUT = Duration.seconds(90);
 
 export interface WorkflowProps {
   readonly foundation: Foundation;
@@ -23,9 +26,14 @@ export interface WorkflowProps {
   readonly definition: (args: { readonly functionArn: string }) => object;
 }
 
+/** `rejoin-failover`: for policies written by name, which must not depend on the machine. */
+export const machineNameOf = ({ prefix }: Foundation, name: WorkflowName): string => `${prefix}-${name}`;
+
 export class Workflow extends Construct {
   readonly function: PlaneFunction;
   readonly machine: StateMachine;
+  /** Plain text, where the machine's own name is known only at deployment. */
+  readonly machineName: string;
   /** Of the state machine. */
   readonly role: Role;
   private readonly foundation: Foundation;
@@ -35,6 +43,7 @@ export class Workflow extends Construct {
     super(scope, id);
     this.foundation = props.foundation;
     this.workflow = props.name;
+    this.machineName = machineNameOf(props.foundation, props.name);
     this.function = new PlaneFunction(this, 'Function', {
       foundation: props.foundation,
       name: props.name,
@@ -52,7 +61,7 @@ export class Workflow extends Construct {
   }
 
   private stateMachine({ foundation, name, definition }: WorkflowProps): StateMachine {
-    const stateMachineName = `${foundation.prefix}-${name}`;
+    const stateMachineName = this.machineName;
     const functionArn = this.function.lambda.functionArn;
     this.role.addToPolicy(new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [functionArn] }));
     return new StateMachine(this, 'Machine', {

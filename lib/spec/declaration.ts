@@ -16,6 +16,42 @@ export interface GaleraDeclaration {
   readonly tls?: DatabaseTls;
 }
 
+export interface PostgresDeclaration {
+  readonly kind: 'postgres';
+  readonly port: number;
+  readonly tls?: DatabaseTls;
+  readonly durability: 'quorum' | 'async';
+  readonly acknowledgements?: number;
+  readonly maxLagBytes: number;
+  readonly slots: 'physical' | 'none';
+  readonly replicationUser: string;
+}
+
+export type EngineDeclaration = GaleraDeclaration | PostgresDeclaration;
+
+export interface PostgresOptions {
+  /** Where clients, replicas and probes connect; 5432 unless given. */
+  readonly port?: number;
+  /** How the plane connects, as for `galera`. */
+  readonly tls?: DatabaseTls;
+  /**
+   * `quorum`: a commit is acknowledged when `acknowledgements` replicas have it on disk too, and none is lost with the
+   * primary. `async`: when the primary has it; what no replica had received is lost with it.
+   */
+  readonly durability: 'quorum' | 'async';
+  /** Half of the nodes, rounded down, unless given; at most two fewer than nodes. With `quorum` only. */
+  readonly acknowledgements?: number;
+  /**
+   * The most WAL, in bytes, that a candidate may lack where it cannot be proven that it lacks nothing, and from which on a
+   * replica takes no reads; 16 MiB unless given.
+   */
+  readonly maxLagBytes?: number;
+  /** `physical` unless given: the plane keeps a replication slot for each replica. `none`: `wal_keep_size` has to do. */
+  readonly slots?: 'physical' | 'none';
+  /** The user that replicas stream as; `rejoin_replication` unless given. Its password lies on the hosts only. */
+  readonly replicationUser?: string;
+}
+
 export const Engine = {
   /**
    * MariaDB Galera. `port`: where clients and probes connect, 3306 unless given. `tls`: how probes do, `off` unless given;
@@ -25,6 +61,18 @@ export const Engine = {
     kind: 'galera',
     port: options.port ?? 3306,
     ...(options.tls !== undefined && { tls: options.tls }),
+  }),
+
+  /** PostgreSQL: one primary, the others streaming replicas of it. */
+  postgres: (options: PostgresOptions): PostgresDeclaration => ({
+    kind: 'postgres',
+    port: options.port ?? 5432,
+    ...(options.tls !== undefined && { tls: options.tls }),
+    durability: options.durability,
+    ...(options.acknowledgements !== undefined && { acknowledgements: options.acknowledgements }),
+    maxLagBytes: options.maxLagBytes ?? 16 * 1024 * 1024,
+    slots: options.slots ?? 'physical',
+    replicationUser: options.replicationUser ?? 'rejoin_replication',
   }),
 } as const;
 
@@ -80,15 +128,15 @@ export const Endpoint = {
 } as const;
 
 export interface ManageProps {
-  readonly engine: GaleraDeclaration;
-  /** 3, 5, 7 or 9. */
+  readonly engine: EngineDeclaration;
+  /** Galera: 3, 5, 7 or 9. PostgreSQL: 3 to 9, or 2 with durability `async`. */
   readonly nodes: number;
   readonly launchTemplate: ILaunchTemplate;
   /** `$Default` unless given: a fleet follows the version that its owner promoted. */
   readonly launchTemplateVersion?: string;
   /** Where nodes may be launched; at least three zones, if the loss of one is to be survived. */
   readonly subnets: readonly ISubnet[];
-  /** JSON `{ "username": …, "password": … }` of the user that probes the nodes. */
+  /** JSON `{ "username": …, "password": … }` of the plane's user on the nodes (docs/hosts.md). */
   readonly credentials: ISecret;
   readonly endpoints: readonly EndpointDeclaration[];
   /** `Policy.HEAL` unless given. */

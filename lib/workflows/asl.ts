@@ -124,7 +124,7 @@ export function task({ functionArn }: MachineArgs, step: string, next: string, o
     TimeoutSeconds: STEP_TIMEOUT_SECONDS,
     Retry: options.always === true ? RETRY_ALL : [RETRY],
     Catch: [
-      onError('Withdraw', 'ClaimLost'),
+      onError('Withdraw', 'ClaimLost', 'GivesWay'),
       ...(options.catches ?? []),
       onError(options.otherwise, 'States.ALL'),
     ].filter((c) => c.Next !== step),
@@ -153,12 +153,12 @@ export const poll = (args: MachineArgs, step: string, next: string, options: Ste
   [`${step}Wait`]: { Type: 'Wait', SecondsPath: '$.waitSeconds', Next: step },
 });
 
-/** The three ends that both machines share. */
+/** The three ends that all machines share. */
 export const endings = (args: MachineArgs, what: string): States => ({
   Report: task(args, 'Report', 'Done', { otherwise: 'Escalate', always: true }),
   Done: { Type: 'Succeed' },
   Withdraw: task(args, 'Withdraw', 'Withdrawn', {
-    comment: 'Somebody else holds the claim: touches nothing, tells nobody',
+    comment: 'Somebody else holds the claim, or needs it more: touches nothing, tells nobody',
     otherwise: 'Withdrawn',
     always: true,
   }),

@@ -2,12 +2,14 @@
  * The replacement workflow: a node is lost, and the cluster gets it back.
  *
  *   Claim ─▶ RejoinInPlace ─▶ AwaitRejoined ──────────────────────────────────────────────┐
- *     │            └──── failed ────┐                                                       ▼
+ *     │            └──── failed ────┐       └─ its data is of no use ─▶ Reseed              ▼
  *     ├──────────────────────────▶ Fence ─▶ Launch ─▶ AwaitRunning ─▶ Attach ─▶ Seed ─▶ Join ─▶ AwaitCaughtUp ─▶ Route
- *     │ (a node is missing)                  ▲  ▲                       │        ▲  └── Reseed ──┘ (a peer)      │
- *     ├──────────────────────────────────────┘  └─── volume has gone ───┘        └──────┘                        ▼
+ *     │ (by plan)                   ▲        ▲  ▲                       │        ▲  └── Reseed ──┘ (a peer)      │
+ *     ├─▶ Drain ─▶ StopDatabase ────┘        │  │                       │        └──────┘                        │
+ *     │ (a node is missing)                  │  │                       │                                        │
+ *     ├──────────────────────────────────────┘  └─── volume has gone ───┘                                        ▼
  *     └ (nothing to do) ─────────────────────────────────────────────────────────────────▶ Report ◀──────── Retire
- *   Whatever fails for good: LeaveSafe ─▶ Escalate. Whoever loses the claim: Withdraw.
+ *   Whatever fails for good: LeaveSafe ─▶ Escalate. Whoever loses the claim, or must give way to a failover: Withdraw.
  */
 import type { Definition, MachineArgs, States, StepOptions } from './asl.ts';
 import { byPath, endings, onError, poll, task } from './asl.ts';
@@ -15,7 +17,7 @@ import { byPath, endings, onError, poll, task } from './asl.ts';
 /** Two full state transfers of two hours, and what lies between. */
 const WHOLE_SECONDS = 6 * 3600;
 
-/** Definition of the state machine `replace`. Its input is `RecoveryInput` with mode rejoin, replace or add. */
+/** Definition of the state machine `replace`. Its input is `RecoveryInput` with mode rejoin, replace, add or roll. */
 export function replaceDefinition(args: MachineArgs): Definition {
   return {
     Comment: 'Rejoin: replaces a lost database node, or starts it again where it is',
@@ -36,11 +38,13 @@ const toSafety: StepOptions = { otherwise: 'LeaveSafe' };
 function begin(args: MachineArgs): States {
   const instead: StepOptions = {
     ...toSafety,
-    catches: [onError('Fence', 'JoinFailed', 'NodeNotReachable', 'NotCaughtUp')],
+    catches: [onError('Fence', 'JoinFailed', 'NodeNotReachable', 'NotCaughtUp'), onError('Reseed', 'SeedFailed')],
   };
   return {
     Claim: task(args, 'Claim', 'WhichWay', toSafety),
-    WhichWay: byPath({ rejoin: 'RejoinInPlace', fence: 'Fence', launch: 'Launch' }, 'Report'),
+    WhichWay: byPath({ rejoin: 'RejoinInPlace', drain: 'Drain', fence: 'Fence', launch: 'Launch' }, 'Report'),
+    ...poll(args, 'Drain', 'StopDatabase', toSafety),
+    ...poll(args, 'StopDatabase', 'Fence', toSafety),
     ...poll(args, 'RejoinInPlace', 'RejoinOrReport', instead),
     RejoinOrReport: byPath({ finished: 'Report' }, 'AwaitRejoined'),
     ...poll(args, 'AwaitRejoined', 'Route', instead),
@@ -64,7 +68,8 @@ function bringIn(args: MachineArgs): States {
     ...poll(args, 'Seed', 'Join', anew),
     ...poll(args, 'Join', 'AwaitCaughtUp', anew),
     ...poll(args, 'AwaitCaughtUp', 'Route', anew),
-    ...poll(args, 'Reseed', 'Seed', toSafety),
+    ...poll(args, 'Reseed', 'SeedOrFence', toSafety),
+    SeedOrFence: byPath({ fence: 'Fence' }, 'Seed'),
     ...poll(args, 'Route', 'Retire', toSafety),
     // The node is back by now: what cannot be cleared away is reported, not escalated.
     ...poll(args, 'Retire', 'Report', { otherwise: 'Report' }),

@@ -1,7 +1,6 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2034 # the scripts read what is set here
-# Functions that the scripts beside this one share. The SSM documents carry it in front of each script; from a checkout
-# the scripts read it themselves. It does nothing by itself.
+# shellcheck disable=SC2034,SC2154 # the scripts read what is set here, and nodes/lib.sh sets what is read here
+# What the scripts beside this one share beyond nodes/lib.sh. It does nothing by itself.
 #
 # Exit codes of all scripts (docs/hosts.md):
 #   64 environment or parameter wrong    10 no device           11 not a MariaDB data directory  12 the server runs
@@ -9,84 +8,21 @@
 #   31 ended while joining               32 did not begin to join in time
 #   40 another position than asked for   41 a primary component is in the way                    42 bootstrap failed
 
+# shellcheck source=nodes/lib.sh
+command -v rejoin_load >/dev/null 2>&1 || . "$(dirname "$0")/../lib.sh"
+
+rejoin_engine=galera
+rejoin_database=MariaDB
 ZERO_UUID=00000000-0000-0000-0000-000000000000
 
-rejoin_say() { printf '%s\n' "$*" >&2; }
-
-# $1: exit code; the rest: what was found, what was expected, the mend.
-rejoin_fail() {
-  rejoin_code=$1
-  shift
-  rejoin_say "rejoin: $*"
-  exit "$rejoin_code"
-}
-
-# Is $1, all of it and on one line, of the form $2 (an extended regular expression).
-rejoin_is() { [ "$(printf '%s\n' "$1" | wc -l)" -eq 1 ] && printf '%s\n' "$1" | grep -Eqx -- "$2"; }
-
-# Reads the host's facts into the environment, with defaults for what may be left out.
-rejoin_load() {
-  REJOIN_NODE_ENV=${REJOIN_NODE_ENV:-/etc/rejoin/node.env}
-  # The SSM agent takes commands while user data still runs: on a new host the facts may be about to be written.
-  rejoin_left=${REJOIN_FACTS_SECONDS:-300}
-  until [ -r "$REJOIN_NODE_ENV" ]; do
-    [ "$rejoin_left" -gt 0 ] ||
-      rejoin_fail 64 "cannot read the host's facts in $REJOIN_NODE_ENV after ${REJOIN_FACTS_SECONDS:-300} s; run nodes/configure.sh at boot, or set REJOIN_NODE_ENV"
-    rejoin_left=$((rejoin_left - 1))
-    sleep 1
-  done
-  set -a
-  # shellcheck source=/dev/null
-  . "$REJOIN_NODE_ENV"
-  set +a
-  for rejoin_name in INSTANCE_ID ADDRESS PORT CLUSTER DATA_DIR UNIX_USER CONFIG_FILE DEFAULTS_FILE SOCKET SERVICE SYSTEMCTL; do
-    eval "rejoin_value=\${REJOIN_$rejoin_name:-}"
-    # shellcheck disable=SC2154 # set by eval
-    [ -n "$rejoin_value" ] ||
-      rejoin_fail 64 "REJOIN_$rejoin_name is not set in $REJOIN_NODE_ENV; docs/hosts.md lists what belongs there"
-  done
-  REJOIN_DATA_DEVICE=${REJOIN_DATA_DEVICE:-}
-  REJOIN_DEV_ROOT=${REJOIN_DEV_ROOT:-/dev}
-  REJOIN_STATE_DIR=${REJOIN_STATE_DIR:-/run/rejoin}
-  REJOIN_STOP_SECONDS=${REJOIN_STOP_SECONDS:-120}
+rejoin_engine_load() {
+  rejoin_require CONFIG_FILE DEFAULTS_FILE SOCKET
   REJOIN_JOIN_SECONDS=${REJOIN_JOIN_SECONDS:-90}
   REJOIN_BOOTSTRAP_SECONDS=${REJOIN_BOOTSTRAP_SECONDS:-600}
-  REJOIN_DEVICE_SECONDS=${REJOIN_DEVICE_SECONDS:-60}
-  PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # Run Command may come without them
-  export PATH
-  mkdir -p "$REJOIN_STATE_DIR"
-  "$REJOIN_SYSTEMCTL" show -p MainPID --value "$REJOIN_SERVICE" >/dev/null ||
-    rejoin_fail 64 "$REJOIN_SYSTEMCTL cannot show $REJOIN_SERVICE; check REJOIN_SYSTEMCTL and REJOIN_SERVICE in $REJOIN_NODE_ENV"
-  rejoin_data=$(readlink -f "$REJOIN_DATA_DIR" || printf '%s' "$REJOIN_DATA_DIR")
 }
 
-# A JSON string of $1, or null when it is empty.
-rejoin_json() {
-  [ -n "$1" ] || { printf 'null' && return 0; }
-  printf '"%s"' "$(printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g' | tr '\n\t\r' '   ')"
-}
-
-# --- processes ---------------------------------------------------------------------------------------------------
-
-# Pid and start time name a process for good; a pid alone is used again.
-rejoin_started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
-rejoin_process_state() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 1; }
-# A zombie whose threads still run holds its ports and files yet.
-rejoin_alive() {
-  case $(rejoin_process_state "$1") in
-    '' | X) return 1 ;;
-    Z) [ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)" -gt 1 ] ;;
-  esac
-}
-
-# Pid of the database: the service's, or a server on our data directory that the service manager has lost sight of
-# (mariadbd's working directory is its data directory). Nothing and status 1 when there is none.
-rejoin_pid() {
-  pid=$("$REJOIN_SYSTEMCTL" show -p MainPID --value "$REJOIN_SERVICE") || pid=0
-  if [ "${pid:-0}" -gt 0 ] 2>/dev/null && rejoin_alive "$pid"; then
-    printf '%s\n' "$pid"
-    return 0
-  fi
+# mariadbd's working directory is its data directory.
+rejoin_find_process() {
   for proc in /proc/[0-9]*; do
     case $(cat "$proc/comm" 2>/dev/null) in mariadbd | mysqld) ;; *) continue ;; esac
     if [ "$(readlink "$proc/cwd" 2>/dev/null)" = "$rejoin_data" ] && rejoin_alive "${proc#/proc/}"; then
@@ -95,29 +31,6 @@ rejoin_pid() {
     fi
   done
   return 1
-}
-
-# Waits until process $1 is gone, $2 seconds at most.
-rejoin_await_end() {
-  rejoin_left=$(($2 * 10))
-  while rejoin_alive "$1"; do
-    [ "$rejoin_left" -gt 0 ] || return 1
-    sleep 0.1
-    rejoin_left=$((rejoin_left - 1))
-  done
-}
-
-# SSM hands over the first 8,000 characters of standard error, and our own sentence comes last: Galera logs lines of 4,000.
-rejoin_shorten() { tail -n 30 | cut -c 1-200; }
-
-# The newest messages of the database, for an error text.
-rejoin_last_messages() {
-  if [ -n "${REJOIN_LOG_FILE:-}" ]; then
-    rejoin_messages=$(tail -n 30 "$REJOIN_LOG_FILE") || rejoin_say "(no messages in $REJOIN_LOG_FILE)"
-  else
-    rejoin_messages=$(journalctl --unit "$REJOIN_SERVICE" --lines 30 --no-pager --output cat) || rejoin_say '(no journal)'
-  fi
-  printf '%s\n' "$rejoin_messages" | rejoin_shorten >&2
 }
 
 # --- what the running server says --------------------------------------------------------------------------------
@@ -223,62 +136,3 @@ CONFIG
 
 # The peers that REJOIN_CONFIG_FILE names now.
 rejoin_configured_peers() { sed -n 's|^wsrep_cluster_address=gcomm://||p' "$REJOIN_CONFIG_FILE" 2>/dev/null || :; }
-
-# --- the data volume ---------------------------------------------------------------------------------------------
-
-# Device of EBS volume $1 ("none": whichever holds this host's data). On Nitro instances the volume id is the disk's serial
-# and udev links it by that; the device name asked for (/dev/sdf) may not exist at all
-# (https://docs.aws.amazon.com/ebs/latest/userguide/nvme-ebs-volumes.html).
-rejoin_find_device() {
-  rejoin_links=$REJOIN_DEV_ROOT/disk/by-id/nvme-Amazon_Elastic_Block_Store_
-  if [ "$1" != none ] && [ -b "$rejoin_links$(printf '%s' "$1" | tr -d -)" ]; then
-    printf '%s\n' "$rejoin_links$(printf '%s' "$1" | tr -d -)"
-    return 0
-  fi
-  # Xen instances: the name asked for, or the kernel's own name for it.
-  rejoin_letter=${REJOIN_DATA_DEVICE##*/}
-  for rejoin_candidate in "$REJOIN_DATA_DEVICE" "$REJOIN_DEV_ROOT/xvd${rejoin_letter#sd}"; do
-    if [ -b "$rejoin_candidate" ]; then
-      printf '%s\n' "$rejoin_candidate"
-      return 0
-    fi
-  done
-  [ "$1" = none ] || return 1
-  # A Nitro host whose udev makes no /dev/sdf: the only EBS disk that is not in use for anything else.
-  set --
-  for rejoin_candidate in "$rejoin_links"vol*; do
-    case ${rejoin_candidate##*/} in *-part* | *_[0-9]*) continue ;; esac
-    [ -b "$rejoin_candidate" ] || continue
-    # One line: no partitions. Nothing on it: not mounted.
-    rejoin_mounts=$(lsblk --noheadings --output MOUNTPOINTS "$rejoin_candidate"; echo end)
-    [ "$(printf '%s' "$rejoin_mounts" | tr -d ' ')" != "$(printf '\nend')" ] || set -- "$@" "$rejoin_candidate"
-  done
-  [ $# -eq 1 ] || return 1
-  printf '%s\n' "$1"
-}
-
-# Sets rejoin_device once the device of volume $1 is there; attaching takes a moment to show.
-rejoin_await_device() {
-  rejoin_left=$((REJOIN_DEVICE_SECONDS * 2))
-  until rejoin_device=$(rejoin_find_device "$1"); do
-    [ "$rejoin_left" -gt 0 ] ||
-      rejoin_fail 10 "no device of volume '$1' (or $REJOIN_DATA_DEVICE) under $REJOIN_DEV_ROOT after $REJOIN_DEVICE_SECONDS s; expected it to be attached. Attach the volume, or set REJOIN_DATA_DEVICE in $REJOIN_NODE_ENV"
-    rejoin_left=$((rejoin_left - 1))
-    sleep 0.5
-  done
-}
-
-# Nothing at all is on the device: no file system, no partition table, no signature of any kind.
-rejoin_is_blank() { [ -z "$(blkid -p -o export "$1" 2>/dev/null)" ] && [ -z "$(wipefs --no-act --noheadings "$1")" ]; }
-
-# $1: volume id or "none". The host may have booted since the volume was mounted; nothing mounts it at boot. Never formats.
-rejoin_mount_if_needed() {
-  [ -n "$REJOIN_DATA_DEVICE" ] || return 0
-  ! mountpoint -q "$rejoin_data" || return 0
-  rejoin_await_device "$1"
-  ! rejoin_is_blank "$rejoin_device" ||
-    rejoin_fail 11 "$rejoin_device is blank; expected a file system with MariaDB's data on it. Run galera-prepare with Source=peer to make it ready for a state transfer"
-  mkdir -p "$rejoin_data"
-  mount "$rejoin_device" "$rejoin_data" ||
-    rejoin_fail 10 "could not mount $rejoin_device at $rejoin_data, mount's message is above; expected a file system that this host knows"
-}

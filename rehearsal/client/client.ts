@@ -2,7 +2,8 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import type { ClientFigures, ClientOptions, FromClient, ToClient } from './messages.ts';
+import type { DirectAcknowledgement } from './direct.ts';
+import type { ClientFigures, ClientOptions, DirectNode, FromClient, ToClient } from './messages.ts';
 
 const STOP_WITHIN_MS = 5000;
 
@@ -11,10 +12,20 @@ export interface Client {
   figures(): ClientFigures;
   /** Forgets errors and outages so far: the scenario starts here. */
   reset(): void;
-  /** Ends the client; answers its last figures and every acknowledged id. */
-  stop(): Promise<{ readonly figures: ClientFigures; readonly acknowledged: readonly number[] }>;
+  /** Which nodes there are, for the writers that go straight to each of them. */
+  nodes(nodes: readonly DirectNode[]): void;
+  /** Ends the client; answers its last figures and everything that was acknowledged. */
+  stop(): Promise<Journal>;
   /** Ends the process whatever it does. */
   kill(): void;
+}
+
+export interface Journal {
+  readonly figures: ClientFigures;
+  /** Ids of rows acknowledged through the writer endpoint. */
+  readonly acknowledged: readonly number[];
+  /** By nodes, to the direct writers; in the order in which they came. */
+  readonly direct: readonly DirectAcknowledgement[];
 }
 
 const NOTHING_YET: ClientFigures = {
@@ -26,8 +37,25 @@ const NOTHING_YET: ClientFigures = {
   writeOutageMs: 0,
   outageBeganAtMs: null,
   lastAcknowledgedAtMs: null,
+  direct: {},
   errors: [],
 };
+
+const linesOf = async (file: string): Promise<string[]> =>
+  (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
+
+/** What the worker has left behind. Throws when a file is missing: then nothing is proven. */
+async function journalOf(options: ClientOptions): Promise<Omit<Journal, 'figures'>> {
+  const lines = options.directJournal === null ? [] : await linesOf(options.directJournal);
+  return {
+    acknowledged: (await linesOf(options.journal)).map(Number),
+    direct: lines.map((line) => {
+      const [node = '', ...numbers] = line.split(' ');
+      const [sequence = 0, beganAtMs = 0, acknowledgedAtMs = 0] = numbers.map(Number);
+      return { node, sequence, beganAtMs, acknowledgedAtMs };
+    }),
+  };
+}
 
 /** Starts the client; it writes from now on, and retries until the endpoint answers. */
 export function startClient(options: ClientOptions): Client {
@@ -38,10 +66,12 @@ export function startClient(options: ClientOptions): Client {
   child.on('message', (message: FromClient) => {
     latest = message.figures;
   });
-  const send = (message: ToClient): boolean => child.send(message);
+  // After `kill` there is nobody to tell.
+  const send = (message: ToClient): boolean => child.connected && child.send(message);
   return {
     figures: () => latest,
     reset: () => void send({ kind: 'reset' }),
+    nodes: (nodes) => void send({ kind: 'nodes', nodes }),
     kill: () => void child.kill('SIGKILL'),
     stop: async () => {
       const ended = new Promise<void>((resolve, reject) => {
@@ -56,8 +86,7 @@ export function startClient(options: ClientOptions): Client {
       });
       send({ kind: 'stop' });
       await ended;
-      const lines = (await readFile(options.journal, 'utf8')).split('\n').filter((line) => line !== '');
-      return { figures: latest, acknowledged: lines.map(Number) };
+      return { figures: latest, ...(await journalOf(options)) };
     },
   };
 }

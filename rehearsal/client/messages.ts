@@ -1,6 +1,8 @@
 /** What the rehearsal and its client process say to each other. */
+import type { EngineKind } from '../../lambdas/model/spec.ts';
 
 export interface ClientOptions {
+  readonly engine: EngineKind;
   readonly writer: { readonly host: string; readonly port: number };
   readonly reader: { readonly host: string; readonly port: number };
   readonly user: string;
@@ -12,6 +14,8 @@ export interface ClientOptions {
   readonly maxLifetimeMs: number;
   /** Where the acknowledged ids are written at the end, one a line. */
   readonly journal: string;
+  /** Where the acknowledgements of the direct writers are written at the end (`direct.ts`); null: there are none. */
+  readonly directJournal: string | null;
 }
 
 /** Figures since the client started; times in milliseconds. */
@@ -28,11 +32,23 @@ export interface ClientFigures {
   /** When that gap began, as epoch milliseconds. */
   readonly outageBeganAtMs: number | null;
   readonly lastAcknowledgedAtMs: number | null;
+  /** Rows that nodes acknowledged to the writers that go straight to them, by instance id. */
+  readonly direct: Readonly<Record<string, number>>;
   /** First few errors as the client saw them, for the report's reader. */
   readonly errors: readonly string[];
 }
 
-export type ToClient = { readonly kind: 'stop' } | { readonly kind: 'reset' };
+export interface DirectNode {
+  readonly id: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+export type ToClient =
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'reset' }
+  /** Every node that there is now: the direct writers write to each. */
+  | { readonly kind: 'nodes'; readonly nodes: readonly DirectNode[] };
 export type FromClient =
   | { readonly kind: 'figures'; readonly figures: ClientFigures }
   | { readonly kind: 'stopped'; readonly figures: ClientFigures };

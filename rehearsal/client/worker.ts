@@ -4,20 +4,24 @@
  * not disturbed by the emulated AWS.
  *
  * It has no query timeout: a connection that hangs on a lost writer hangs until the load balancer ends it. When the
- * outcome of a write is unknown (the connection broke before the answer), it asks whether the row is there, after
- * `wsrep_sync_wait` has brought the node up to date, and only then writes again.
+ * outcome of a write is unknown (the connection broke before the answer), it asks whether the row is there (`arrived`),
+ * and only then writes again.
  */
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import mysql from 'mysql2/promise';
+import { startDirectWriters, type DirectWriters } from './direct.ts';
 import type { ClientFigures, ClientOptions, FromClient, ToClient } from './messages.ts';
+import { sessionsOf } from './sessions/index.ts';
+import type { Server, Session } from './sessions/session.ts';
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ClientOptions;
+const open = sessionsOf(options.engine);
 const RETRY_MS = 20;
 const CONNECT_TIMEOUT_MS = 3000;
 const KEPT_ERRORS = 12;
 
 const acknowledged: number[] = [];
+const direct: DirectWriters | null = options.directJournal === null ? null : startDirectWriters(open, options);
 const figures = {
   writesAcknowledged: 0,
   writeErrors: 0,
@@ -31,7 +35,11 @@ const figures = {
 };
 let stopping = false;
 
-const snapshot = (): ClientFigures => ({ ...figures, errors: [...figures.errors] });
+function snapshot(): ClientFigures {
+  const byNode: Record<string, number> = {};
+  for (const { node } of direct?.acknowledged ?? []) byNode[node] = (byNode[node] ?? 0) + 1;
+  return { ...figures, errors: [...figures.errors], direct: byNode };
+}
 const tell = (message: FromClient): void => void process.send?.(message);
 
 function note(what: string, error: unknown): void {
@@ -42,34 +50,25 @@ function note(what: string, error: unknown): void {
 
 /** One connection at a time, opened anew when it is old or broken. */
 class Link {
-  private connection: mysql.Connection | null = null;
+  private session: Session | null = null;
   private openedAtMs = 0;
-  private readonly endpoint: { readonly host: string; readonly port: number };
+  private readonly endpoint: Server;
   private readonly name: string;
 
-  constructor(name: string, endpoint: { readonly host: string; readonly port: number }) {
+  constructor(name: string, endpoint: Server) {
     this.name = name;
     this.endpoint = endpoint;
   }
 
-  async get(): Promise<mysql.Connection> {
-    if (this.connection !== null && Date.now() - this.openedAtMs > options.maxLifetimeMs) {
-      const old = this.connection;
-      this.connection = null;
+  async get(): Promise<Session> {
+    if (this.session !== null && Date.now() - this.openedAtMs > options.maxLifetimeMs) {
+      const old = this.session;
+      this.session = null;
       await old.end().catch(() => old.destroy());
     }
-    while (this.connection === null) {
+    while (this.session === null) {
       try {
-        const opened = await mysql.createConnection({
-          ...this.endpoint,
-          user: options.user,
-          password: options.password,
-          database: options.database,
-          connectTimeout: CONNECT_TIMEOUT_MS,
-        });
-        // An idle connection that breaks emits an error; the next statement on it reports it.
-        opened.on('error', () => undefined);
-        this.connection = opened;
+        this.session = await open(this.endpoint, options, CONNECT_TIMEOUT_MS);
         this.openedAtMs = Date.now();
       } catch (error) {
         figures.connectErrors += 1;
@@ -78,12 +77,12 @@ class Link {
         await sleep(RETRY_MS);
       }
     }
-    return this.connection;
+    return this.session;
   }
 
   drop(): void {
-    this.connection?.destroy();
-    this.connection = null;
+    this.session?.destroy();
+    this.session = null;
   }
 }
 
@@ -98,21 +97,12 @@ function acknowledge(id: number): void {
   acknowledged.push(id);
 }
 
-async function arrived(connection: mysql.Connection, id: number): Promise<boolean> {
-  await connection.query('SET SESSION wsrep_sync_wait = 1');
-  const [rows] = await connection.query<mysql.RowDataPacket[]>('SELECT COUNT(*) AS n FROM writes WHERE id = ?', [id]);
-  await connection.query('SET SESSION wsrep_sync_wait = 0');
-  return Number(rows[0]?.['n']) > 0;
-}
-
 async function write(link: Link, id: number): Promise<void> {
   let unknown = false;
   for (;;) {
     try {
-      const connection = await link.get();
-      if (!unknown || !(await arrived(connection, id))) {
-        await connection.query('INSERT INTO writes (id, at_ms) VALUES (?, ?)', [id, Date.now()]);
-      }
+      const session = await link.get();
+      if (!unknown || !(await session.arrived(id))) await session.insert(id);
       acknowledge(id);
       return;
     } catch (error) {
@@ -141,8 +131,8 @@ async function readOn(): Promise<void> {
   const link = new Link('reader', options.reader);
   while (!stopping) {
     try {
-      const connection = await link.get();
-      await connection.query('SELECT MAX(id) FROM writes');
+      const session = await link.get();
+      await session.read();
       figures.readsAnswered += 1;
     } catch (error) {
       if (stopping) break;
@@ -158,21 +148,34 @@ async function readOn(): Promise<void> {
 async function stop(): Promise<void> {
   stopping = true;
   await writeFile(options.journal, `${acknowledged.join('\n')}\n`);
+  if (direct !== null && options.directJournal !== null) {
+    const lines = direct.acknowledged.map((a) => [a.node, a.sequence, a.beganAtMs, a.acknowledgedAtMs].join(' '));
+    await writeFile(options.directJournal, `${lines.join('\n')}\n`);
+  }
   tell({ kind: 'stopped', figures: snapshot() });
   process.exit(0);
 }
 
+function reset(): void {
+  Object.assign(figures, {
+    writeErrors: 0,
+    connectErrors: 0,
+    readErrors: 0,
+    writeOutageMs: 0,
+    outageBeganAtMs: null,
+    errors: [],
+  });
+}
+
 process.on('message', (message: ToClient) => {
-  if (message.kind === 'stop') void stop();
-  else
-    Object.assign(figures, {
-      writeErrors: 0,
-      connectErrors: 0,
-      readErrors: 0,
-      writeOutageMs: 0,
-      outageBeganAtMs: null,
-      errors: [],
-    });
+  switch (message.kind) {
+    case 'stop':
+      return void stop();
+    case 'reset':
+      return reset();
+    case 'nodes':
+      return direct?.write(message.nodes);
+  }
 });
 process.on('disconnect', () => process.exit(0));
 setInterval(() => tell({ kind: 'figures', figures: snapshot() }), 200).unref();

@@ -98,9 +98,12 @@ export interface KillRule {
   readonly functionName: string;
   /** Matched against the invocation's payload, such as `{ step: 'Launch' }`; all of it when left out. */
   readonly payload?: Readonly<Record<string, unknown>>;
-  /** Kill when the invocation makes its nth AWS call (1 is the first), before or after AWS has carried it out. */
+  /**
+   * Kill when the invocation makes its nth AWS call (1 is the first), before or after AWS has carried it out; or at its
+   * end (whatever `atCall` says): everything is done, and nobody hears of it.
+   */
   readonly atCall: number;
-  readonly moment: 'before' | 'after';
+  readonly moment: 'before' | 'after' | 'end';
   /** How many invocations are killed. */
   readonly times: number;
 }

@@ -15,7 +15,7 @@ export const STATE_CODES: Readonly<Record<InstanceState, number>> = {
   stopped: 80,
 };
 
-/** What the rehearsal's host set-up (`rehearsal/host/galera-host.ts`) is told. */
+/** What the rehearsal's host set-up (`rehearsal/host/<engine>-host.ts`) is told. */
 export interface HostFacts {
   readonly hostDir: string;
   /** The mount point of the data volume. */
@@ -137,9 +137,12 @@ export async function powerOff(machines: readonly Machine[]): Promise<void> {
   await Promise.all(machines.map((m) => rm(join(m.hostDir, 'run'), { recursive: true, force: true })));
 }
 
-const isDatabase = (p: HostProcess): boolean => p.name === 'mariadbd' || p.name === 'mysqld';
+const isDatabase = (p: HostProcess): boolean => p.name === 'mariadbd' || p.name === 'mysqld' || p.name === 'postgres';
 
-/** Sends a signal to the host's database, and on demand to what it has started (SST scripts). */
+/**
+ * Sends a signal to the host's database, and on demand to what it has started (SST scripts, PostgreSQL's backends). Of
+ * several processes that look like one, the database is the one that has started the others.
+ */
 export async function signalDatabase(
   machine: Machine,
   name: NodeJS.Signals,
@@ -147,10 +150,11 @@ export async function signalDatabase(
   isTheDatabase: (p: HostProcess) => boolean = isDatabase,
 ): Promise<number[]> {
   const all = await processesOf([machine.hostDir]);
-  const databases = all.filter(isTheDatabase);
+  const candidates = all.filter(isTheDatabase);
+  const databases = candidates.filter((p) => !candidates.some((other) => other.pid === p.parentPid));
   if (databases.length === 0) {
     throw new Error(
-      `${name} to the database of ${machine.id}: no mariadbd among its ${all.length} processes (${all.map((p) => p.name).join(', ') || 'none'}); start the database first`,
+      `${name} to the database of ${machine.id}: no mariadbd or postgres among its ${all.length} processes (${all.map((p) => p.name).join(', ') || 'none'}); start the database first`,
     );
   }
   const chosen = withChildren ? withDescendants(all, databases) : databases;

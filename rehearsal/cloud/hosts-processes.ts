@@ -1,6 +1,7 @@
 /**
  * Which processes of this machine belong to an emulated host: all that carry `REJOIN_HOST_DIR=<its folder>` in their
- * environment, which children inherit. Read from /proc, so a daemon that left its process group is found too.
+ * environment, which children inherit, and all whose standard error is a file in its folder (PostgreSQL's processes write
+ * their titles over their environment). Read from /proc, so a daemon that left its process group is found too.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 
@@ -25,10 +26,31 @@ async function readIfThere(path: string): Promise<string | null> {
   }
 }
 
-async function describe(pid: number): Promise<HostProcess | null> {
+/** Where its standard error goes; null when it has ended or has none. */
+async function standardError(pid: number): Promise<string | null> {
+  return readlink(`/proc/${pid}/fd/2`).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ESRCH' || error.code === 'EACCES') return null;
+    throw error;
+  });
+}
+
+/** The host's folder that the process belongs to, out of `wanted`; null: to none of them. */
+async function hostOf(pid: number, wanted: ReadonlySet<string>): Promise<string | null> {
   const environment = await readIfThere(`/proc/${pid}/environ`);
   const entry = environment?.split('\0').find((line) => line.startsWith(HOST_VARIABLE));
-  if (entry === undefined) return null;
+  if (entry !== undefined) {
+    const hostDir = entry.slice(HOST_VARIABLE.length);
+    return wanted.has(hostDir) ? hostDir : null;
+  }
+  const file = await standardError(pid);
+  if (file === null) return null;
+  for (const hostDir of wanted) if (file.startsWith(`${hostDir}/`)) return hostDir;
+  return null;
+}
+
+async function describe(pid: number, wanted: ReadonlySet<string>): Promise<HostProcess | null> {
+  const hostDir = await hostOf(pid, wanted);
+  if (hostDir === null) return null;
   const stat = await readIfThere(`/proc/${pid}/stat`);
   if (stat === null) return null;
   // The name is in parentheses and may hold spaces and parentheses itself: proc(5).
@@ -40,7 +62,7 @@ async function describe(pid: number): Promise<HostProcess | null> {
     pid,
     parentPid: Number(parentPid),
     name: stat.slice(open + 1, close),
-    hostDir: entry.slice(HOST_VARIABLE.length),
+    hostDir,
   };
 }
 
@@ -48,8 +70,8 @@ async function describe(pid: number): Promise<HostProcess | null> {
 export async function processesOf(hostDirs: readonly string[]): Promise<HostProcess[]> {
   const wanted = new Set(hostDirs);
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
-  const found = await Promise.all(pids.filter((pid) => pid !== process.pid).map(describe));
-  return found.filter((p): p is HostProcess => p !== null && wanted.has(p.hostDir));
+  const found = await Promise.all(pids.filter((pid) => pid !== process.pid).map((pid) => describe(pid, wanted)));
+  return found.filter((p): p is HostProcess => p !== null);
 }
 
 /** Sends a signal; a process that has just ended is fine. */

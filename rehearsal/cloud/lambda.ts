@@ -6,7 +6,7 @@ import type { CloudEvent, FunctionSpec } from './contract.ts';
 import type { ArmedKill, Kills } from './kills.ts';
 import { AsyncEvents } from './lambda-async.ts';
 import { startContainer } from './lambda-container.ts';
-import type { Container, Credentials } from './lambda-container.ts';
+import type { Container, ContainerResult, Credentials } from './lambda-container.ts';
 import { openFunctionLog } from './lambda-log.ts';
 import type { FunctionLog } from './lambda-log.ts';
 import type { InvocationResult, InvocationSource } from './lambda-results.ts';
@@ -52,8 +52,20 @@ export interface Lambdas {
     readonly sinceMs: number;
   }[];
   readonly invocations: readonly InvocationRecord[];
+  /** Hears of every invocation when it begins and when it has ended, before its caller does. Answers how to end that. */
+  listen(listener: InvocationListener): () => void;
   stop(): Promise<void>;
 }
+
+export interface InvocationNotice {
+  readonly functionName: string;
+  readonly event: unknown;
+  readonly phase: 'begun' | 'ended';
+  /** The answer, of one that has ended well. */
+  readonly payload: string | null;
+}
+/** The invocation waits for it. */
+export type InvocationListener = (notice: InvocationNotice) => Promise<void> | void;
 
 /** What the gateway may know of, and do to, the container that makes a call. */
 export interface ContainerView {
@@ -78,6 +90,16 @@ export interface LambdasOptions {
   readonly asyncRetryScale?: number;
 }
 
+/** A process that is killed when everything is done: its caller hears of a crash. */
+const lostAnswer = (requestId: string): Extract<ContainerResult, { kind: 'failed' }> => ({
+  kind: 'failed',
+  error: {
+    errorType: 'Runtime.ExitError',
+    errorMessage: `RequestId: ${requestId} Error: Runtime exited with error: signal: sigkill`,
+  },
+  survives: false,
+});
+
 const DEFAULT_CONCURRENCY = 10; // of one function, on a laptop
 
 export function createLambdas(options: LambdasOptions): Lambdas {
@@ -88,6 +110,7 @@ export function createLambdas(options: LambdasOptions): Lambdas {
 class EmulatedLambda implements Lambdas {
   readonly invocations: InvocationRecord[] = [];
   disabled = false;
+  private readonly listeners = new Set<InvocationListener>();
   private readonly options: LambdasOptions;
   private readonly pools = new Map<string, FunctionPool>();
   private readonly underWay = new Map<string, Lambdas['running'][number]>();
@@ -192,6 +215,15 @@ class EmulatedLambda implements Lambdas {
     await Promise.all([...this.pools.values()].map((pool) => pool.stop()));
   }
 
+  listen(listener: InvocationListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  private async tell(notice: InvocationNotice): Promise<void> {
+    for (const listener of this.listeners) await listener(notice);
+  }
+
   /** `name`, `name:alias` or an ARN with or without one. */
   private poolOf(nameOrArn: string): FunctionPool | undefined {
     const name = nameOrArn.startsWith('arn:') ? nameOrArn.split(':')[6] : nameOrArn.split(':')[0];
@@ -211,7 +243,10 @@ class EmulatedLambda implements Lambdas {
     slot.kill = this.options.kills.arm(functionName, event);
     this.underWay.set(requestId, { functionName, source, sinceMs: startedAtMs });
     pool.log.platform('platform.start', { requestId, source, pid: slot.container.pid });
-    const result = await slot.container.invoke(requestId, event);
+    await this.tell({ functionName, event, phase: 'begun', payload: null });
+    const answer = await slot.container.invoke(requestId, event);
+    const result = answer.kind === 'done' && slot.kill.atEnd() ? lostAnswer(requestId) : answer;
+    await this.tell({ functionName, event, phase: 'ended', payload: result.kind === 'done' ? result.payload : null });
     slot.requestId = null;
     slot.kill = null;
     this.underWay.delete(requestId);

@@ -2,17 +2,16 @@
 import { execFile } from 'node:child_process';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { galeraConfig } from './galera-config.ts';
 import { templateDataDir, unixUser } from './galera-template.ts';
+import { environmentFile, SYSTEMCTL } from './node-env.ts';
 
 export { ACCOUNTS, templateDataDir, unixUser } from './galera-template.ts';
 
 const run = promisify(execFile);
 
-/** The stand-in for systemctl that runs the host's one service. */
-export const SYSTEMCTL = fileURLToPath(new URL('./systemctl', import.meta.url));
+export { SYSTEMCTL } from './node-env.ts';
 
 export interface HostDirFacts {
   readonly hostDir: string;
@@ -38,8 +37,6 @@ export interface PreparedHostDir {
 const SERVICE = 'mariadb';
 /** On loopback a healthy server of this size shuts down in a second; past this, it hangs. */
 const STOP_SECONDS = 10;
-
-const quoted = (value: string): string => `'${value.replaceAll("'", `'\\''`)}'`;
 
 /**
  * Writes my.cnf, the folder for the scripts' own configuration and node.env; makes nothing in the data directory.
@@ -92,13 +89,7 @@ export async function prepareHostDir(facts: HostDirFacts): Promise<PreparedHostD
     REJOIN_STOP_SECONDS: String(facts.stopSeconds ?? STOP_SECONDS),
     ...(facts.joinSeconds === undefined ? {} : { REJOIN_JOIN_SECONDS: String(facts.joinSeconds) }),
   };
-  const envFile = join(hostDir, 'node.env');
-  await writeFile(
-    envFile,
-    Object.entries(env)
-      .map(([name, value]) => `${name}=${quoted(value)}\n`)
-      .join(''),
-  );
+  const envFile = await environmentFile(hostDir, env);
   return { env: { ...env, REJOIN_HOST_DIR: hostDir, REJOIN_NODE_ENV: envFile }, envFile };
 }
 

@@ -1,10 +1,13 @@
 import { heal } from './healing.ts';
-import type { Scenario } from './scenario.ts';
+import { both, type Scenario } from './scenario.ts';
 
 export const crashWriter: Scenario = {
   name: 'crash-writer',
   summary: "kill -9 of the writer's process; the instance lives and rejoins",
-  limits: { writeOutageMs: 8000, writeErrors: null, signalToRoutedMs: null, launches: 0 },
+  promises: both(
+    { writeOutageMs: 8000, writeErrors: null, signalToRoutedMs: null, launches: 0 },
+    { writeOutageMs: 5000 },
+  ),
   run: async (world) => {
     const writer = world.writer();
     return heal(world, [writer], async () => {

@@ -1,10 +1,13 @@
 import { heal } from './healing.ts';
-import type { Scenario } from './scenario.ts';
+import { both, type Scenario } from './scenario.ts';
 
 export const hangWriter: Scenario = {
   name: 'hang-writer',
   summary: "the writer's process is frozen (SIGSTOP); EC2 still says running and TCP still connects",
-  limits: { writeOutageMs: 10_000, writeErrors: null, signalToRoutedMs: null, launches: 1 },
+  promises: both(
+    { writeOutageMs: 10_000, writeErrors: null, signalToRoutedMs: null, launches: 1 },
+    { writeOutageMs: 5000 },
+  ),
   run: async (world) => {
     const writer = world.writer();
     return heal(world, [writer], async () => {

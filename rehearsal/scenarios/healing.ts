@@ -11,7 +11,7 @@ export const routedAway =
     state.writerTargets.some((t) => t.state === 'healthy' && !lost.includes(t.id)) &&
     [...state.writerTargets, ...state.readTargets].every((t) => !lost.includes(t.id) || t.state === 'draining');
 
-/** Every node synced and in service, one writer, the right DNS answer, nothing under way. */
+/** Every node synced and in service, one writer, the right DNS answer, everything as declared, nothing under way. */
 export const whole =
   (nodes: number) =>
   (state: WorldState): boolean => {
@@ -29,7 +29,8 @@ export const whole =
       state.dnsWriter === writer.address &&
       state.ledger.writer === writer.id &&
       state.ledger.claim === null &&
-      state.ledger.incident === null
+      state.ledger.incident === null &&
+      state.problems.length === 0
     );
   };
 

@@ -5,6 +5,14 @@ import { maintenance } from './maintenance.ts';
 import { planeOff } from './plane-off.ts';
 import { quietNight } from './quiet-night.ts';
 import { roughNight } from './rough-night.ts';
+import type { EngineKind } from '../../lambdas/model/spec.ts';
+import { doubleFailure } from './double-failure.ts';
+import { laggingReplica } from './lagging-replica.ts';
+import { partitionPrimary } from './partition-primary.ts';
+import { partitionReplicas } from './partition-replicas.ts';
+import { returnOfThePrimary } from './return-of-the-primary.ts';
+import { rollingReplacement } from './rolling-replacement.ts';
+import { switchover } from './switchover.ts';
 import type { Scenario } from './scenario.ts';
 import { terminateNode } from './terminate-node.ts';
 import { terminateWriter } from './terminate-writer.ts';
@@ -22,9 +30,18 @@ export const scenarios: readonly Scenario[] = [
   lostEvents,
   maintenance,
   planeOff,
+  rollingReplacement,
+  switchover,
+  partitionPrimary,
+  partitionReplicas,
+  returnOfThePrimary,
+  doubleFailure,
+  laggingReplica,
   roughNight,
   quietNight,
 ];
+
+export const isFor = (scenario: Scenario, engine: EngineKind): boolean => scenario.promises[engine] !== undefined;
 
 /** The scenario of that name. Throws naming what there is. */
 export function scenarioNamed(name: string): Scenario {

@@ -1,10 +1,10 @@
 import { heal } from './healing.ts';
-import type { Scenario } from './scenario.ts';
+import { both, converges, type Scenario } from './scenario.ts';
 
 export const lostEvents: Scenario = {
   name: 'lost-events',
   summary: 'EventBridge delivers nothing while the writer terminates; the sweep alone heals',
-  limits: { writeOutageMs: null, writeErrors: null, signalToRoutedMs: null, launches: 1 },
+  promises: both(converges(1)),
   run: async (world) => {
     const writer = world.writer();
     world.timeline.add('fault', 'EventBridge delivers nothing from now on');

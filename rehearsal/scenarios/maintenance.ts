@@ -1,16 +1,22 @@
 import { whole } from './healing.ts';
-import type { Scenario } from './scenario.ts';
+import { moveFrom } from './switchover.ts';
+import { both, type Scenario } from './scenario.ts';
 
 const WITHIN_SECONDS = 90;
 
 export const maintenance: Scenario = {
   name: 'maintenance',
   summary: 'the writer is drained on request and put back: no failed write',
-  limits: { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null, launches: 0 },
+  promises: both(
+    { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null, launches: 0 },
+    { writeOutageMs: 3000, writeErrors: null },
+  ),
   run: async (world) => {
     const node = world.writer();
+    // PostgreSQL's primary is not drained (maintenance only keeps failover away from it): it is moved away first.
+    if (world.engine.kind === 'postgres') await moveFrom(world, node, {});
     const faultAtMs = Date.now();
-    world.timeline.add('fault', `an engineer asks for maintenance on the writer ${node}`);
+    world.timeline.add('fault', `an engineer asks for maintenance on the node ${node}`);
     await world.operate({ action: 'maintenance-on', node, by: 'rehearsal' });
     await world.until(
       'the node to be drained',

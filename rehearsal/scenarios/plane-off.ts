@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { heal, whole } from './healing.ts';
-import type { Scenario } from './scenario.ts';
+import { both, type Scenario } from './scenario.ts';
 
 /** Long enough for the balancer's own health checks to notice, and for a plane to have acted if one had lived. */
 const WITHOUT_PLANE_MS = 25_000;
@@ -8,7 +8,7 @@ const WITHOUT_PLANE_MS = 25_000;
 export const planeOff: Scenario = {
   name: 'plane-off',
   summary: 'every Lambda is disabled while a node dies: serving goes on; enabled again, it heals',
-  limits: { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null, launches: 1 },
+  promises: both({ writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null, launches: 1 }),
   run: async (world) => {
     const node = world.otherThanWriter()[0];
     world.timeline.add('fault', 'every Lambda of the control plane is disabled');

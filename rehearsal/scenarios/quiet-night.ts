@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { waitFor } from '../wait.ts';
 import type { World } from '../world.ts';
-import type { Scenario } from './scenario.ts';
+import { both, type Scenario } from './scenario.ts';
 
 /** Between two requests: each reconcile has come to its end before the next begins. */
 const APART_MS = 1500;
@@ -13,7 +13,7 @@ const CHANGES_SOMETHING = /:(?!(Describe|List|Get|BatchGet|Query))/;
 export const quietNight: Scenario = {
   name: 'quiet-night',
   summary: 'nothing happens: a reconcile of the healthy cluster makes at most six AWS calls and changes nothing',
-  limits: { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null, launches: 0 },
+  promises: both({ writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null, launches: 0 }),
   run: async (world) => {
     const faultAtMs = Date.now();
     // What building the world has left under way, and the container's first look at the secret, are not of this night.

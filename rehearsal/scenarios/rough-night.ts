@@ -1,23 +1,10 @@
 import { SQSClient, GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
+import { STEP_FUNCTIONS } from '../variants.ts';
 import { waitFor } from '../wait.ts';
 import type { World } from '../world.ts';
 import { heal } from './healing.ts';
-import type { Scenario } from './scenario.ts';
+import { both, converges, type Scenario } from './scenario.ts';
 
-/** Every step of the replacement is killed once: half of them before their first AWS call has happened, half after. */
-const STEPS = [
-  'Claim',
-  'Fence',
-  'Launch',
-  'AwaitRunning',
-  'Attach',
-  'Seed',
-  'Join',
-  'AwaitCaughtUp',
-  'Route',
-  'Retire',
-  'Report',
-];
 const THROTTLED = [
   { service: 'ec2', operation: '*', code: 'RequestLimitExceeded', status: 503 },
   { service: 'elasticloadbalancing', operation: '*', code: 'Throttling', status: 400 },
@@ -44,7 +31,7 @@ export const roughNight: Scenario = {
   name: 'rough-night',
   summary:
     'the writer terminates while events come twice, messages are unreadable, AWS throttles and fails, and every workflow step is killed once',
-  limits: { writeOutageMs: null, writeErrors: null, signalToRoutedMs: null, launches: 1 },
+  promises: both(converges(1)),
   run: async (world) => {
     const writer = world.writer();
     const { cloud, timeline } = world;
@@ -56,15 +43,8 @@ export const roughNight: Scenario = {
     for (const { service, operation, code, status } of THROTTLED) {
       cloud.faults.add({ service, operation, error: { code, status }, probability: SHARE });
     }
-    STEPS.forEach((step, i) =>
-      cloud.kills.add({
-        functionName: 'replace',
-        payload: { step },
-        atCall: 1,
-        moment: i % 2 === 0 ? 'after' : 'before',
-        times: 1,
-      }),
-    );
+    // Before their first AWS call has happened, after it, or when all is done and only the answer is missing, in turn.
+    cloud.kills.everyStep(STEP_FUNCTIONS);
     await cloud.events.injectMessage(world.signalsQueue, MALFORMED);
     await cloud.events.injectMessage(world.signalsQueue, UNKNOWN);
     const measured = await heal(world, [writer], () => world.terminate(writer));

@@ -1,4 +1,5 @@
 /** What a scenario is: a fault on a healthy world, what it waits for, and what it promises. */
+import type { EngineKind } from '../../lambdas/model/spec.ts';
 import type { Measured, World } from '../world.ts';
 
 export interface Limits {
@@ -16,7 +17,43 @@ export interface Scenario {
   readonly name: string;
   /** One line for `--list` and `--help`. */
   readonly summary: string;
-  readonly limits: Limits;
+  /** What it promises for each engine; absent for an engine that the scenario is not for. */
+  readonly promises: Readonly<Partial<Record<EngineKind, Limits>>>;
+  /** It drops packets, which takes root and nftables. */
+  readonly breaksNetwork?: boolean;
+  /** In it a person lets acknowledged writes be lost. */
+  readonly lossIsAccepted?: boolean;
+  /** PostgreSQL's declaration, where the scenario has a point only with this one. */
+  readonly declares?: { readonly durability: 'async'; readonly maxLagBytes: number };
   /** Injects the fault and waits for the end; throws when the wait ends without it. */
   run(world: World): Promise<Measured>;
+}
+
+/** The same for both engines, but for what is said of PostgreSQL. */
+export const both = (galera: Limits, postgres: Partial<Limits> = {}): Scenario['promises'] => ({
+  galera,
+  postgres: { ...galera, ...postgres },
+});
+
+/** Nothing is promised about time. */
+export const converges = (launches: number): Limits => ({
+  writeOutageMs: null,
+  writeErrors: null,
+  signalToRoutedMs: null,
+  launches,
+});
+
+/**
+ * What the scenario promises for the engine. Under lost events or killed functions it still has to converge without loss,
+ * and no time is promised.
+ * @throws Error when the scenario is not for the engine.
+ */
+export function limitsFor(scenario: Scenario, engine: EngineKind, undisturbed: boolean): Limits {
+  const limits = scenario.promises[engine];
+  if (limits === undefined) {
+    throw new Error(
+      `the scenario ${scenario.name} is not for ${engine}; it is for ${Object.keys(scenario.promises).join(', ')}`,
+    );
+  }
+  return undisturbed ? limits : converges(limits.launches);
 }

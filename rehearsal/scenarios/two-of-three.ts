@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { heal } from './healing.ts';
-import type { Scenario } from './scenario.ts';
+import { both, converges, type Scenario } from './scenario.ts';
 
 const APART_MS = 700;
 
 export const twoOfThree: Scenario = {
   name: 'two-of-three',
   summary: 'two nodes, the writer among them, terminate within a second',
-  limits: { writeOutageMs: null, writeErrors: null, signalToRoutedMs: null, launches: 2 },
+  promises: both(converges(2)),
   run: async (world) => {
     const lost = [world.writer(), world.otherThanWriter()[0]];
     return heal(world, lost, async () => {

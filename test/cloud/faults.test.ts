@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createFaults, seededRandom } from '../../rehearsal/cloud/faults.ts';
 import type { Caller } from '../../rehearsal/cloud/faults.ts';
-import { createKills, matchesPayload } from '../../rehearsal/cloud/kills.ts';
+import { createKills, killed, matchesPayload } from '../../rehearsal/cloud/kills.ts';
 import { failedIds } from '../../rehearsal/cloud/queue-events.ts';
 import { rateMs } from '../../rehearsal/cloud/schedules.ts';
 import { parseForm } from '../../rehearsal/cloud/wire-forms.ts';
@@ -73,6 +73,29 @@ describe('kill rules', () => {
     kills.add({ ...rule, atCall: 1 });
     expect(kills.arm('rejoin-replace', { step: 'Seed' }).nextCall()).toBeNull();
     expect(kills.arm('rejoin-watch', { step: 'Launch' }).nextCall()).toBeNull();
+  });
+
+  it('strike every step of a function once, before its first call, after it or at its end in turn', () => {
+    const kills = createKills();
+    kills.everyStep(['replace']);
+    const moments = (functionName: string, step: unknown): unknown[] => {
+      const armed = kills.arm(functionName, { step });
+      return [armed.nextCall(), armed.nextCall(), armed.atEnd()];
+    };
+    expect(moments('rejoin-replace', 'Claim')).toEqual(['before', null, false]);
+    expect(moments('rejoin-replace', 'Fence')).toEqual(['after', null, false]);
+    expect(moments('rejoin-replace', 'Launch')).toEqual([null, null, true]);
+    expect(moments('rejoin-replace', 'Join')).toEqual(['before', null, false]);
+    for (const step of ['Claim', 'Fence', 'Launch', 'Join'])
+      expect(moments('rejoin-replace', step)).toEqual([null, null, false]);
+    expect(killed(kills)).toEqual([
+      'replace Claim before',
+      'replace Fence after',
+      'replace Launch end',
+      'replace Join before',
+    ]);
+    expect(moments('rejoin-failover', 'Claim')).toEqual([null, null, false]);
+    expect(moments('rejoin-replace', undefined)).toEqual([null, null, false]);
   });
 
   it('taken back do not strike an invocation that runs already', () => {

@@ -8,9 +8,11 @@ import { TerminateInstancesCommand } from '@aws-sdk/client-ec2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCloud, type Cloud } from '../../rehearsal/cloud/cloud.ts';
 import { prepareHostDir } from '../../rehearsal/host/galera-host.ts';
-import { startCluster } from '../../rehearsal/seed.ts';
+import { galeraEngine } from '../../rehearsal/engines/galera.ts';
 import { listens, PORT, startFleet, until, type Fleet } from './hosts-harness.ts';
 
+const startCluster = (hosts: Fleet['hosts'], ids: readonly string[]): Promise<void> =>
+  galeraEngine().startCluster(hosts, ids);
 let dir: string;
 let cloud: Cloud;
 let fleet: Fleet;

@@ -189,6 +189,31 @@ describe('a kill rule', () => {
   });
 });
 
+it('killed at its end, an invocation has done everything and its caller hears of a crash', async () => {
+  const { cloud } = test;
+  cloud.kills.add({ functionName: 'calls', payload: { tag: 'end' }, atCall: 1, moment: 'end', times: 1 });
+  const mark = cloud.calls.mark();
+  const first = await invoke('calls', { mode: 'call', calls: 2, tag: 'end' });
+  expect(first).toMatchObject({ error: 'Unhandled', payload: { errorType: 'Runtime.ExitError' } });
+  expect(cloud.calls.byFunction(mark)).toEqual({ calls: { 'sts:GetCallerIdentity': 2 } });
+  expect(await invoke('calls', { mode: 'call', calls: 1, tag: 'end' })).toMatchObject({ payload: [200] });
+});
+
+it('a listener hears of an invocation when it begins and when it has ended, and both wait for it', async () => {
+  const heard: unknown[] = [];
+  const end = test.cloud.lambdas.listen(async ({ functionName, event, phase, payload }) => {
+    await Promise.resolve();
+    heard.push([functionName, (event as { n: number }).n, phase, payload === null ? null : 'answer']);
+  });
+  await invoke('worker', { mode: 'echo', n: 7 });
+  end();
+  await invoke('worker', { mode: 'echo', n: 8 });
+  expect(heard).toEqual([
+    ['worker', 7, 'begun', null],
+    ['worker', 7, 'ended', 'answer'],
+  ]);
+});
+
 it('with all functions disabled, what runs is cut off and nothing new starts, until they are enabled', async () => {
   const { lambdas } = test.cloud;
   const hanging = invoke('worker', { mode: 'hang' });

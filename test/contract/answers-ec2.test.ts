@@ -67,6 +67,29 @@ describe('errors of AWS', () => {
   });
 });
 
+describe('launch templates', () => {
+  const version = { id: 'lt-0123456789abcdef0', version: '$Latest' };
+  const versions = (items: string): Answer => ({
+    body: `<DescribeLaunchTemplateVersionsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><launchTemplateVersionSet>${items}</launchTemplateVersionSet></DescribeLaunchTemplateVersionsResponse>`,
+  });
+
+  it('the version that is asked for is asked for, by the template’s id', async () => {
+    const { config, requests } = await recorded([versions('<item><versionNumber>17</versionNumber></item>')]);
+    const client = new EC2Client(config);
+    expect(await awsInstances(() => client).templateVersion(version)).toBe('17');
+    expect(JSON.stringify(requests)).toContain('LaunchTemplateId=lt-0123456789abcdef0');
+    expect(JSON.stringify(requests)).toContain('LaunchTemplateVersion.1=%24Latest');
+  });
+
+  it('an answer without a version is an error that says what to do', async () => {
+    const { config } = await recorded([versions('')]);
+    const client = new EC2Client(config);
+    await expect(awsInstances(() => client).templateVersion(version)).rejects.toThrow(
+      /knows no version \$Latest of launch template lt-0123456789abcdef0: create it, or name another/,
+    );
+  });
+});
+
 describe('volumes that move', () => {
   const volume = (state: string, attachment: string): Answer => ({
     body: `<DescribeVolumesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><volumeSet><item><volumeId>vol-1</volumeId><status>${state}</status><availabilityZone>eu-west-1a</availabilityZone><attachmentSet>${attachment}</attachmentSet></item></volumeSet></DescribeVolumesResponse>`,

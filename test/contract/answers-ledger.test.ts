@@ -38,6 +38,24 @@ describe('Ledger', () => {
     expect(requests[1]).toMatchObject({ RequestItems: { ledger: { Keys: [brakeKey], ConsistentRead: true } } });
   });
 
+  it('a PostgreSQL cluster is read in the same one call', async () => {
+    const sets = { L: [{ M: { need: { N: '1' }, standbys: { L: [{ S: 'i-2' }, { S: 'i-3' }] } } }] };
+    const lsn = { S: '0/3000148' };
+    const postgres = {
+      ...state,
+      sync: { M: { sets, barrierLsn: { NULL: true } } },
+      position: { M: { node: { S: 'i-1' }, timeline: { N: '2' }, lsn, atMs: { N: '17' } } },
+      accepted: { M: { node: { S: 'i-2' }, by: { S: 'ada' }, atMs: { N: '18' } } },
+    };
+    const { config, requests } = await recorded([{ body: { Responses: { ledger: [postgres] }, UnprocessedKeys: {} } }]);
+    expect((await ledgerOn(config).read('orders')).cluster).toMatchObject({
+      sync: { sets: [{ need: 1, standbys: ['i-2', 'i-3'] }], barrierLsn: null },
+      position: { node: 'i-1', timeline: 2, lsn: '0/3000148', atMs: 17 },
+      accepted: { node: 'i-2', by: 'ada', atMs: 18 },
+    });
+    expect(requests).toHaveLength(1);
+  });
+
   it('a brake that stays unread is not taken for a released one', async () => {
     const { config } = await recorded([
       { body: { Responses: { ledger: [state] }, UnprocessedKeys: { ledger: { Keys: [brakeKey] } } } },
@@ -51,6 +69,12 @@ describe('Ledger', () => {
       'a state',
       { ...state, claim: { M: { execution: { S: 'a' } } } },
       /state of cluster orders is not readable.*claim/,
+    ],
+    ['a quorum without sets', { ...state, sync: { M: { sets: { L: [] } } } }, /state of cluster orders.*sync\.sets/],
+    [
+      'a position that is none',
+      { ...state, position: { M: { node: { S: 'i-1' }, timeline: { N: '1' }, lsn: { S: '16' }, atMs: { N: '1' } } } },
+      /state of cluster orders.*position\.lsn: expected an LSN such as 16\/B374D848/,
     ],
     ['a suspicion', { ...state, 'suspicion#i-1': { M: { kind: { S: 'odd' } } } }, /suspicion of i-1 in cluster orders/],
   ])('%s that cannot be read is an error that says what is wrong', async (_what, item, message) => {

@@ -3,15 +3,18 @@ import type { World } from './world.ts';
 
 const SUBNET = { id: 'subnet-00000000000000001', zone: 'eu-west-1a' };
 
+const TEMPLATE = { id: 'lt-00000000000000001', version: '$Default' };
+
 export async function fakeWorld(): Promise<World> {
   const aws = new FakeAws();
   const cloud = fakeCloud(aws);
   aws.subnets.set(SUBNET.id, SUBNET.zone);
+  aws.templates.set(TEMPLATE.id, { default: 1, latest: 2 });
   aws.scripts.set('galera-position', () => [{ kind: 'running' }, { kind: 'succeeded', output: '{"seqno":7}' }]);
   return {
     ...cloud,
     subnet: SUBNET,
-    template: { id: 'lt-00000000000000001', version: '$Default' },
+    template: TEMPLATE,
     addInstance: async (tags) => aws.addInstance({ tags }).id,
     addTargetGroup: async () => {
       const arn = `arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/g/${aws.nextNumber()}`;

@@ -2,6 +2,7 @@
 import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import {
   CreateLaunchTemplateCommand,
+  CreateLaunchTemplateVersionCommand,
   CreateSubnetCommand,
   CreateVpcCommand,
   DescribeImagesCommand,
@@ -73,7 +74,13 @@ async function inside(moto: Moto): Promise<World> {
   const clock = new FakeClock(Date.now());
   const network = await makeNetwork(c.ec2);
   await makeTable(c.dynamodb);
-  const machines = { replace: await machine(c.sfn, 'replace'), bootstrap: await machine(c.sfn, 'bootstrap') };
+  const machines = {
+    replace: await machine(c.sfn, 'replace'),
+    bootstrap: await machine(c.sfn, 'bootstrap'),
+    failover: await machine(c.sfn, 'failover'),
+    switchover: await machine(c.sfn, 'switchover'),
+    rolling: await machine(c.sfn, 'rolling'),
+  };
   const queues = {
     reconcile: await queue(c.sqs, 'reconcile.fifo', { FifoQueue: 'true' }),
     signals: await queue(c.sqs, 'signals', {}),
@@ -153,6 +160,14 @@ async function makeNetwork(ec2: EC2Client): Promise<Network> {
     }),
   );
   const id = need(template.LaunchTemplate?.LaunchTemplateId, 'launch template');
+  // A second version that nobody has made the default one.
+  await ec2.send(
+    new CreateLaunchTemplateVersionCommand({
+      LaunchTemplateId: id,
+      SourceVersion: '1',
+      LaunchTemplateData: { InstanceType: 't3.large' },
+    }),
+  );
   const subnet = { id: need(made.Subnet?.SubnetId, 'subnet'), zone };
   return { subnet, template: { id, version: '$Default' }, vpcId, imageId };
 }

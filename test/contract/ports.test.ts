@@ -5,6 +5,7 @@ import { motoWorld } from './moto-world.ts';
 import { requestsContract, storesContract, workflowsContract } from './suites/control.ts';
 import { instancesContract } from './suites/instances.ts';
 import { ledgerContract } from './suites/ledger.ts';
+import { postgresLedgerContract } from './suites/ledger-postgres.ts';
 import { routingContract } from './suites/routing.ts';
 import type { World } from './world.ts';
 
@@ -24,6 +25,7 @@ describe.each([
     await made?.stop();
   });
   ledgerContract(world);
+  postgresLedgerContract(world);
   instancesContract(world);
   routingContract(world);
   workflowsContract(world);

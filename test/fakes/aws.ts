@@ -2,7 +2,7 @@
  * The state that all fakes share: a small AWS in memory. Deterministic: ids are counted, time is the fake clock's. Every
  * operation of every port passes `call`, where a test can look on, delay it or make it fail before or after its effect.
  */
-import type { CommandState, DbCredentials, Volume } from '../../lambdas/cloud/ports.ts';
+import type { CommandState, DbCredentials, PostgresAdmin, Volume } from '../../lambdas/cloud/ports.ts';
 import type { ClusterLedger, FleetBrake, FleetFailure, IncidentEntry } from '../../lambdas/model/ledger.ts';
 import { RELEASED_BRAKE } from '../../lambdas/model/ledger.ts';
 import type { RecoveryInput } from '../../lambdas/model/recovery.ts';
@@ -71,6 +71,8 @@ export class FakeAws {
   /** Cluster name to what its parameter holds: a text as it is, any other value as JSON. */
   readonly specs = new Map<string, unknown>();
   readonly subnets = new Map<string, string>();
+  /** By launch template id: which version is the default one, and how many there are. */
+  readonly templates = new Map<string, { readonly default: number; readonly latest: number }>();
   readonly instances = new Map<string, Instance>();
   readonly passages = new Map<string, Passage>();
   readonly launches = new Map<string, string>();
@@ -93,6 +95,8 @@ export class FakeAws {
   readonly secrets = new Map<string, DbCredentials>();
   /** What a probe of an instance finds; without an entry nobody answers. */
   readonly probes = new Map<string, Probe | ((atMs: number) => Probe)>();
+  /** The PostgreSQL nodes behind `fakeCloud().admin`; null: none answers. */
+  postgres: PostgresAdmin | null = null;
   readonly published: { readonly subject: string; readonly body: string }[] = [];
 
   /** How long EC2 takes, milliseconds. */
@@ -155,6 +159,9 @@ export class FakeAws {
   addCluster(spec: ClusterSpec, credentials: DbCredentials = { user: 'rejoin', password: 'fake' }): void {
     this.specs.set(spec.name, spec);
     this.secrets.set(spec.credentialsSecretArn, credentials);
+    if (!this.templates.has(spec.launchTemplate.id)) {
+      this.templates.set(spec.launchTemplate.id, { default: 1, latest: 1 });
+    }
     for (const subnet of spec.subnets) this.subnets.set(subnet.id, subnet.zone);
     for (const endpoint of spec.endpoints) {
       if (endpoint.kind === 'targetGroup') this.addTargetGroup(endpoint.arn);

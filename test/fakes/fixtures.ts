@@ -1,6 +1,8 @@
 /** A cluster as most tests want it: three nodes in three zones, one writer group, one reader group, one DNS record. */
 import type { GaleraStatus } from '../../lambdas/model/galera.ts';
+import { EMPTY_LEDGER } from '../../lambdas/model/ledger.ts';
 import type { ClusterSpec } from '../../lambdas/model/spec.ts';
+import { TEMPLATE_VERSION_TAG } from '../../lambdas/model/spec.ts';
 import type { Instance, Probe } from '../../lambdas/model/view.ts';
 import type { FakeAws } from './aws.ts';
 
@@ -63,6 +65,7 @@ export function healthyCluster(aws: FakeAws, spec: ClusterSpec = aSpec()): reado
       cluster: spec.name,
       zone: subnet?.zone ?? 'eu-west-1a',
       subnetId: subnet?.id ?? null,
+      tags: { [TEMPLATE_VERSION_TAG]: '1' },
       volumes: [{ volumeId: aws.nextId('vol'), device: spec.dataDevice, deleteOnTermination: false }],
     });
   });
@@ -86,13 +89,9 @@ export function healthyCluster(aws: FakeAws, spec: ClusterSpec = aSpec()): reado
     }
   }
   aws.ledgers.set(spec.name, {
+    ...EMPTY_LEDGER,
     epoch: 1,
     writer: writer?.id ?? null,
-    maintenance: null,
-    claim: null,
-    suspicions: {},
-    escalation: null,
-    incident: null,
   });
   return instances;
 }

@@ -1,4 +1,6 @@
 /** In-memory fakes of every port over one shared state. The same contract tests as for the AWS adapters hold for them. */
+import type { PostgresAdmin } from '../../lambdas/cloud/ports.ts';
+import { FakeAdmin } from './admin.ts';
 import { FakeAws } from './aws.ts';
 import { FakeHostCommands, FakeNotifications, FakeProber, FakeSecrets, FakeSpecs } from './hosts.ts';
 import { FakeInstances, FakeVolumes } from './instances.ts';
@@ -7,6 +9,7 @@ import { FakeDnsZones, FakeTargetGroups } from './routing.ts';
 import { FakeLog, FakeMetrics } from './telemetry.ts';
 import { FakeReconcileRequests, FakeWorkflows } from './workflows.ts';
 
+export * from './admin.ts';
 export * from './aws.ts';
 export * from './clock.ts';
 export * from './fixtures.ts';
@@ -19,6 +22,7 @@ export * from './workflows.ts';
 
 /** Every port at once, over one state. */
 export function fakeCloud(aws: FakeAws = new FakeAws()) {
+  const admin: PostgresAdmin = new FakeAdmin(aws);
   return {
     aws,
     clock: aws.clock,
@@ -33,6 +37,7 @@ export function fakeCloud(aws: FakeAws = new FakeAws()) {
     hosts: new FakeHostCommands(aws),
     secrets: new FakeSecrets(aws),
     prober: new FakeProber(aws),
+    admin,
     notifications: new FakeNotifications(aws),
     log: new FakeLog(),
     metrics: new FakeMetrics(),

@@ -1,5 +1,6 @@
 import type { Instances, LaunchRequest, Volume, Volumes } from '../../lambdas/cloud/ports.ts';
-import { CLUSTER_TAG, INCIDENT_TAG, REPLACES_TAG } from '../../lambdas/model/spec.ts';
+import { CLUSTER_TAG, INCIDENT_TAG, REPLACES_TAG, TEMPLATE_VERSION_TAG } from '../../lambdas/model/spec.ts';
+import type { ClusterSpec } from '../../lambdas/model/spec.ts';
 import type { Instance, InstanceState } from '../../lambdas/model/view.ts';
 import type { FakeAws } from './aws.ts';
 import { FakeAwsError } from './aws.ts';
@@ -55,6 +56,10 @@ export class FakeInstances implements Instances {
     });
   }
 
+  templateVersion(launchTemplate: ClusterSpec['launchTemplate']): Promise<string> {
+    return this.#aws.call('Instances.templateVersion', [launchTemplate], () => this.#version(launchTemplate));
+  }
+
   stop(id: string): Promise<InstanceState> {
     return this.#aws.call('Instances.stop', [id], () =>
       this.#leave(id, 'stopping', 'stopped', this.#aws.stopMs, ['stopping', 'stopped', ...GONE]),
@@ -80,6 +85,9 @@ export class FakeInstances implements Instances {
       subnetId: request.subnetId,
       tags: {
         [INCIDENT_TAG]: request.incident,
+        // EC2 sets these itself.
+        'aws:ec2launchtemplate:id': request.launchTemplate.id,
+        [TEMPLATE_VERSION_TAG]: this.#version(request.launchTemplate),
         ...(request.replaces === null ? {} : { [REPLACES_TAG]: request.replaces }),
       },
       volumes: aws.templateDevices
@@ -89,6 +97,21 @@ export class FakeInstances implements Instances {
     aws.launches.set(request.clientToken, instance.id);
     aws.passages.set(instance.id, { to: 'running', atMs: aws.clock.nowMs() + aws.bootMs });
     return instance;
+  }
+
+  #version({ id, version }: ClusterSpec['launchTemplate']): string {
+    const template = this.#aws.templates.get(id);
+    if (template === undefined) {
+      throw new FakeAwsError('InvalidLaunchTemplateId.NotFound', `The launch template '${id}' does not exist`);
+    }
+    if (version === '$Latest') return String(template.latest);
+    if (version === '$Default') return String(template.default);
+    const number = Number(version);
+    if (Number.isInteger(number) && number >= 1 && number <= template.latest) return version;
+    throw new FakeAwsError(
+      'InvalidLaunchTemplateId.VersionNotFound',
+      `Could not find launch template version '${version}' of '${id}'`,
+    );
   }
 
   #leave(

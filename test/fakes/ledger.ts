@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Conflict } from '../../lambdas/cloud/ports.ts';
 import type { Ledger } from '../../lambdas/cloud/ports.ts';
 import { EMPTY_LEDGER, RELEASED_BRAKE } from '../../lambdas/model/ledger.ts';
 import type {
+  AcceptedLoss,
   Claim,
   ClusterLedger,
   Escalation,
@@ -9,8 +11,10 @@ import type {
   IncidentEntry,
   Maintenance,
   OpenIncident,
+  PrimaryPosition,
   Suspicion,
 } from '../../lambdas/model/ledger.ts';
+import type { SyncState } from '../../lambdas/model/quorum.ts';
 import type { FakeAws } from './aws.ts';
 
 export class FakeLedger implements Ledger {
@@ -31,7 +35,7 @@ export class FakeLedger implements Ledger {
           `cluster ${cluster} is at epoch ${now.epoch}, expected ${epoch}: observe again, then plan again`,
         );
       }
-      return this.#set(cluster, { writer, epoch: epoch + 1 }).epoch;
+      return this.#set(cluster, { writer, epoch: epoch + 1, accepted: null }).epoch;
     });
   }
 
@@ -73,6 +77,44 @@ export class FakeLedger implements Ledger {
       }
       this.#set(cluster, { maintenance });
     });
+  }
+
+  setSync(
+    cluster: string,
+    expected: SyncState | null,
+    next: SyncState | null,
+    guard: { readonly epoch: number } | { readonly execution: string },
+  ): Promise<void> {
+    return this.#aws.call('Ledger.setSync', [cluster, expected, next, guard], () => {
+      const now = this.#of(cluster);
+      const may =
+        'epoch' in guard
+          ? now.claim === null && now.epoch === guard.epoch
+          : now.claim !== null && now.claim.execution === guard.execution;
+      if (!may) {
+        const holder = now.claim?.execution ?? 'nobody';
+        throw new Conflict(
+          `cluster ${cluster} is at epoch ${now.epoch}, claimed by ${holder}, expected ${JSON.stringify(guard)}`,
+        );
+      }
+      // Written already by this hand, whose answer was lost, is as good.
+      if (isDeepStrictEqual(now.sync, next)) return;
+      if (!isDeepStrictEqual(now.sync, expected)) {
+        throw new Conflict(`sync of ${cluster} is ${JSON.stringify(now.sync)}, expected ${JSON.stringify(expected)}`);
+      }
+      this.#set(cluster, { sync: next });
+    });
+  }
+
+  notePosition(cluster: string, position: PrimaryPosition): Promise<void> {
+    return this.#aws.call('Ledger.notePosition', [cluster, position], () => {
+      const before = this.#of(cluster).position;
+      if (before === null || before.atMs < position.atMs) this.#set(cluster, { position });
+    });
+  }
+
+  setAccepted(cluster: string, accepted: AcceptedLoss | null): Promise<void> {
+    return this.#aws.call('Ledger.setAccepted', [cluster, accepted], () => void this.#set(cluster, { accepted }));
   }
 
   setSuspicion(cluster: string, node: string, suspicion: Suspicion | null): Promise<void> {

@@ -1,3 +1,4 @@
+import { machineOf } from '../../lambdas/cloud/aws-workflows.ts';
 import type { ReconcileRequests, Workflows } from '../../lambdas/cloud/ports.ts';
 import type { RecoveryInput } from '../../lambdas/model/recovery.ts';
 import type { ExecutionState } from '../../lambdas/model/view.ts';
@@ -12,7 +13,7 @@ export class FakeWorkflows implements Workflows {
 
   start(name: string, input: RecoveryInput): Promise<string> {
     return this.#aws.call('Workflows.start', [name, input], () => {
-      const machine = input.mode === 'bootstrap' ? 'bootstrap' : 'replace';
+      const machine = machineOf(input.mode);
       const arn = `arn:aws:states:eu-west-1:123456789012:execution:${machine}:${name}`;
       if (!this.#aws.executions.has(arn)) this.#aws.executions.set(arn, { arn, name, input, state: 'RUNNING' });
       return arn;

@@ -26,6 +26,8 @@ function load(name: string): string {
     'DOCUMENT_PREFIX',
     'REPLACE_STATE_MACHINE_ARN',
     'BOOTSTRAP_STATE_MACHINE_ARN',
+    'FAILOVER_STATE_MACHINE_ARN',
+    'SWITCHOVER_STATE_MACHINE_ARN',
   ];
   const env = {
     ...Object.fromEntries(variables.map((v) => [v, 'x'])),

@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, it } from 'vitest';
+import type { ClusterConfig } from '../../lib/config.ts';
 import { configSchema, parseConfig } from '../../lib/config.ts';
-import { EXAMPLE, ROOT, exampleConfig, exampleStack, newApp, temporary } from './fixture.ts';
+import { EXAMPLE, ROOT, exampleConfig, exampleStack, newApp, resourcesOf, temporary } from './fixture.ts';
 
 const example = (): Record<string, unknown> => JSON.parse(readFileSync(EXAMPLE, 'utf8')) as Record<string, unknown>;
 
@@ -46,6 +48,55 @@ describe('the configuration file', () => {
     expect(() => exampleStack(newApp(), { ...exampleConfig(), logRetentionDays: 10 })).toThrow(
       /logRetentionDays is 10: CloudWatch Logs takes 1, 3, 5/,
     );
+  });
+
+  it('declares a PostgreSQL cluster with the defaults of Engine.postgres', () => {
+    const [galera] = exampleConfig().clusters;
+    if (galera === undefined) throw new Error('the example has no cluster');
+    const engine = { kind: 'postgres', durability: 'quorum' } as const;
+    const config = { ...exampleConfig(), clusters: [{ ...galera, engine, nodes: 4 }] };
+    const [parameter] = resourcesOf(Template.fromStack(exampleStack(newApp(), config)), 'AWS::SSM::Parameter');
+    const spec = JSON.parse(String(parameter?.[1].Properties['Value'])) as { readonly engine: unknown };
+    expect(spec.engine).toEqual({
+      kind: 'postgres',
+      port: 5432,
+      durability: 'quorum',
+      maxLagBytes: 16 * 1024 * 1024,
+      slots: 'physical',
+      replicationUser: 'rejoin_replication',
+    });
+  });
+
+  it('stores every property of a PostgreSQL engine as it is written', () => {
+    const [galera] = exampleConfig().clusters;
+    if (galera === undefined) throw new Error('the example has no cluster');
+    const engine: ClusterConfig['engine'] = {
+      kind: 'postgres',
+      port: 5433,
+      tls: 'required',
+      durability: 'quorum',
+      acknowledgements: 1,
+      maxLagBytes: 0,
+      slots: 'none',
+      replicationUser: 'streams',
+    };
+    const config = { ...exampleConfig(), clusters: [{ ...galera, engine, nodes: 5 }] };
+    const [parameter] = resourcesOf(Template.fromStack(exampleStack(newApp(), config)), 'AWS::SSM::Parameter');
+    const spec = JSON.parse(String(parameter?.[1].Properties['Value'])) as { readonly engine: unknown };
+    expect(spec.engine).toEqual(engine);
+  });
+
+  it.each([
+    [
+      'without durability',
+      { kind: 'postgres' },
+      /clusters\[0\]\.engine\.durability is missing: give "quorum" or "async"/,
+    ],
+    ['with a durability of Galera', { kind: 'galera', durability: 'quorum' }, /durability/],
+    ['that nobody knows', { kind: 'oracle' }, /clusters\[0\]\.engine\.kind is "oracle": /],
+  ])('is refused with an engine %s', (_what, engine, message) => {
+    const clusters = (example()['clusters'] as object[]).map((c) => ({ ...c, engine }));
+    expect(() => parseConfig('f.json', JSON.stringify({ ...example(), clusters }))).toThrow(message);
   });
 
   it('has each of its properties in docs/deploy.md', () => {

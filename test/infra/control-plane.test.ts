@@ -1,7 +1,9 @@
+import { Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { describe, expect, it } from 'vitest';
-import { FUNCTION_NAMES } from '../../lib/names.ts';
+import { Engine, ManagedCluster } from '../../lib/index.ts';
+import { FUNCTION_NAMES, WORKFLOW_NAMES } from '../../lib/names.ts';
 import { bundlesOf, exampleConfig, exampleStack, exampleTemplate, newApp, planeStack, resourcesOf } from './fixture.ts';
 
 const template = exampleTemplate();
@@ -17,7 +19,7 @@ const environmentOf = (name: string): string[] => {
 };
 
 describe('functions', () => {
-  it('are the six of the architecture, on arm64 and Node 24', () => {
+  it('are those of the architecture, on arm64 and Node 24', () => {
     const functions = resourcesOf(template, 'AWS::Lambda::Function');
     expect(functions.map(([, f]) => f.Properties['FunctionName']).sort()).toEqual(
       FUNCTION_NAMES.map((n) => `rejoin-${n}`).sort(),
@@ -38,6 +40,7 @@ describe('functions', () => {
       'reconcile',
       [
         'BOOTSTRAP_STATE_MACHINE_ARN',
+        'FAILOVER_STATE_MACHINE_ARN',
         'LEDGER_TABLE',
         'NOTIFY_TOPIC_ARN',
         'RECONCILE_QUEUE_URL',
@@ -48,7 +51,16 @@ describe('functions', () => {
     ['watch', ['LEDGER_TABLE', 'PROBE_INTERVAL_MS', 'RECONCILE_QUEUE_URL', 'SWEEP_SECONDS']],
     ['replace', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL']],
     ['bootstrap', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL']],
-    ['operate', ['LEDGER_TABLE', 'RECONCILE_QUEUE_URL']],
+    ['failover', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL']],
+    ['switchover', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL']],
+    [
+      'rolling',
+      [
+        ...['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL'],
+        ...['REPLACE_STATE_MACHINE_ARN', 'SWITCHOVER_STATE_MACHINE_ARN'],
+      ],
+    ],
+    ['operate', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'RECONCILE_QUEUE_URL']],
   ])('%s has the environment that the architecture names', (name, expected) => {
     expect(environmentOf(name)).toEqual(expected);
   });
@@ -57,7 +69,8 @@ describe('functions', () => {
     const inside = resourcesOf(template, 'AWS::Lambda::Function')
       .filter(([, f]) => f.Properties['VpcConfig'] !== undefined)
       .map(([, f]) => f.Properties['FunctionName']);
-    expect(inside.sort()).toEqual(['rejoin-bootstrap', 'rejoin-reconcile', 'rejoin-replace', 'rejoin-watch']);
+    const speaking = ['reconcile', 'watch', ...WORKFLOW_NAMES];
+    expect(inside.sort()).toEqual(speaking.map((name) => `rejoin-${name}`).sort());
   });
 
   it('each write to an encrypted log group that ends', () => {
@@ -68,13 +81,13 @@ describe('functions', () => {
       const { LogGroup } = f.Properties['LoggingConfig'] as { LogGroup: { Ref: string } };
       expect(groups.has(LogGroup.Ref)).toBe(true);
     }
-    expect(groups.size).toBe(FUNCTION_NAMES.length + 2);
+    expect(groups.size).toBe(FUNCTION_NAMES.length + WORKFLOW_NAMES.length);
   });
 
   it('are refused at synth when a bundle is missing, naming the file and the command', () => {
-    expect(() =>
-      planeStack({ bundleDir: bundlesOf(['signals', 'reconcile', 'watch', 'replace', 'bootstrap']) }),
-    ).toThrow(/function "operate": no bundle at .*operate.index\.mjs.*npm run bundle/);
+    expect(() => planeStack({ bundleDir: bundlesOf(FUNCTION_NAMES.filter((name) => name !== 'operate')) })).toThrow(
+      /function "operate": no bundle at .*operate.index\.mjs.*npm run bundle/,
+    );
   });
 });
 
@@ -216,16 +229,47 @@ describe('network', () => {
     expect(group?.Properties['SecurityGroupEgress']).toMatchObject([
       { CidrIp: '0.0.0.0/0', FromPort: 443, ToPort: 443 },
     ]);
-    template.hasResourceProperties('AWS::EC2::SecurityGroupEgress', {
-      DestinationSecurityGroupId: 'sg-0123456789abcdef0',
-      FromPort: 3306,
-      ToPort: 3306,
+    for (const port of [3306, 5432]) {
+      const range = { FromPort: port, ToPort: port };
+      template.hasResourceProperties('AWS::EC2::SecurityGroupEgress', {
+        DestinationSecurityGroupId: 'sg-0123456789abcdef0',
+        ...range,
+      });
+      template.hasResourceProperties('AWS::EC2::SecurityGroupIngress', { GroupId: 'sg-0123456789abcdef0', ...range });
+    }
+    template.resourceCountIs('AWS::EC2::SecurityGroupEgress', 2);
+  });
+
+  it('opens the port of each cluster once, and what is asked for beside', () => {
+    const config = exampleConfig();
+    const [galera, postgres] = config.clusters;
+    if (galera === undefined || postgres?.engine.kind !== 'postgres') throw new Error('expected a cluster of each');
+    const onPort = (name: string, port: number) => ({ ...postgres, name, engine: { ...postgres.engine, port } });
+    const clusters = [galera, ...[5433, 5433, 5434].map((port, i) => onPort(`accounts${i}`, port))].map((c) => ({
+      ...c,
+      endpoints: c.endpoints.map((e) => (e.kind === 'dns' ? { ...e, name: c.name } : e)),
+    }));
+    const opens = Template.fromStack(exampleStack(newApp(), { ...config, databasePorts: [6432, 5433], clusters }));
+    const opened = (type: string) =>
+      resourcesOf(opens, type)
+        .map(([, r]) => r.Properties['FromPort'])
+        .sort();
+    expect(opened('AWS::EC2::SecurityGroupEgress')).toEqual([3306, 5433, 5434, 6432]);
+    expect(opened('AWS::EC2::SecurityGroupIngress')).toEqual([3306, 5433, 5434, 6432]);
+  });
+
+  it('opens the port of a cluster in another stack, given to allow', () => {
+    const { stack, plane, valid } = planeStack();
+    const engine = Engine.postgres({ port: 5433, durability: 'async' });
+    const orders = new ManagedCluster(new Stack(stack.node.root, 'Orders'), 'Orders', {
+      ...{ ...valid, engine, name: 'orders' },
     });
-    template.hasResourceProperties('AWS::EC2::SecurityGroupIngress', {
-      GroupId: 'sg-0123456789abcdef0',
-      FromPort: 3306,
-      ToPort: 3306,
-    });
+    plane.allow(orders.access);
+    const [, found] = resourcesOf(Template.fromStack(stack), 'AWS::EC2::SecurityGroup')[0] ?? [];
+    expect(found?.Properties['SecurityGroupEgress']).toMatchObject([
+      { FromPort: 443 },
+      { CidrIp: '0.0.0.0/0', FromPort: 5433, ToPort: 5433 },
+    ]);
   });
 
   it('makes endpoints for the services that the functions call, when asked', () => {
@@ -263,7 +307,17 @@ describe('network', () => {
 });
 
 describe('workflows', () => {
-  it.each(['replace', 'bootstrap'])('%s is a standard machine, logged and traced', (name) => {
+  it('give a step longer than a CHECKPOINT may take, and end it before Step Functions gives the invocation up', () => {
+    for (const name of WORKFLOW_NAMES) {
+      const f = resourcesOf(template, 'AWS::Lambda::Function').find(
+        ([, r]) => r.Properties['FunctionName'] === `rejoin-${name}`,
+      );
+      expect(f?.[1].Properties['Timeout'], name).toBeGreaterThan(60 + 10);
+      expect(f?.[1].Properties['Timeout'], name).toBeLessThan(150);
+    }
+  });
+
+  it.each(WORKFLOW_NAMES)('%s is a standard machine, logged and traced', (name) => {
     template.hasResourceProperties('AWS::StepFunctions::StateMachine', {
       StateMachineName: `rejoin-${name}`,
       StateMachineType: 'STANDARD',

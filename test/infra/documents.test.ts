@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DEADLINES } from '../../lambdas/recovery/wait.ts';
-import { HOST_SCRIPTS, documentLines } from '../../lib/capabilities/host-documents.ts';
+import { documentLines } from '../../lib/capabilities/host-documents.ts';
+import { HOST_SCRIPTS, shortNameOf } from '../../lib/capabilities/host-scripts.ts';
+import type { HostScript } from '../../lib/capabilities/host-scripts.ts';
 import { ROOT, exampleTemplate, resourcesOf, temporary } from './fixture.ts';
 
 interface Content {
@@ -18,12 +20,32 @@ interface Content {
 const documents = resourcesOf(exampleTemplate(), 'AWS::SSM::Document').map(([, d]) => d.Properties);
 const contentOf = (name: string): Content => documents.find((d) => d['Name'] === name)?.['Content'] as Content;
 
+const script = (shortName: string): HostScript => {
+  const found = HOST_SCRIPTS.find((s) => shortNameOf(s) === shortName);
+  if (found === undefined) throw new Error(`no script ${shortName}`);
+  return found;
+};
+
+/** A folder like `nodes/` with these files. */
+function nodesWith(files: Readonly<Record<string, string>>): string {
+  const folder = temporary('nodes');
+  for (const [file, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    writeFileSync(join(folder, file), text);
+  }
+  return folder;
+}
+
 describe('documents', () => {
-  it('are one a script of nodes/galera, all of them', () => {
-    const scripts = readdirSync(join(ROOT, 'nodes', 'galera')).filter((f) => f.endsWith('.sh') && f !== 'lib.sh');
-    expect(documents.map((d) => d['Name']).sort()).toEqual(
-      scripts.map((f) => `rejoin-galera-${f.replace('.sh', '')}`).sort(),
+  it('are one a script of nodes/galera and nodes/postgres, all of them', () => {
+    // What a timer on the host runs, and not the plane.
+    const ofTheHost = ['lib.sh', 'disk.sh'];
+    const scripts = ['galera', 'postgres'].flatMap((engine) =>
+      readdirSync(join(ROOT, 'nodes', engine))
+        .filter((f) => f.endsWith('.sh') && !ofTheHost.includes(f))
+        .map((f) => `rejoin-${engine}-${f.replace('.sh', '')}`),
     );
+    expect(documents.map((d) => d['Name']).sort()).toEqual(scripts.sort());
     for (const d of documents)
       expect(d).toMatchObject({ DocumentFormat: 'JSON', DocumentType: 'Command', UpdateMethod: 'NewVersion' });
   });
@@ -34,24 +56,30 @@ describe('documents', () => {
     ['galera-join', ['Peers', 'Donor']],
     ['galera-bootstrap', ['StateUuid', 'Seqno']],
     ['galera-stop', []],
+    ['postgres-position', []],
+    ['postgres-prepare', ['Source', 'VolumeId']],
+    ['postgres-start', []],
+    ['postgres-join', ['Primary', 'PrimaryPort', 'Donor', 'ReplicationUser']],
+    ['postgres-stop', []],
   ])('%s takes the parameters that the architecture names', (name, parameters) => {
     expect(Object.keys(contentOf(`rejoin-${name}`).parameters ?? {})).toEqual(parameters);
   });
 
-  it.each(HOST_SCRIPTS)('$script is a whole script that a shell can read', (script) => {
+  it.each(HOST_SCRIPTS)('$engine-$script is a whole script that a shell can read', (hostScript) => {
     const file = join(temporary('doc'), 'script.sh');
-    const lines = contentOf(`rejoin-galera-${script.script}`).mainSteps[0]?.inputs.runCommand ?? [];
+    const lines = contentOf(`rejoin-${shortNameOf(hostScript)}`).mainSteps[0]?.inputs.runCommand ?? [];
     expect(lines[0]).toBe('#!/bin/sh');
     writeFileSync(file, lines.join('\n'));
     expect(() => execFileSync('sh', ['-n', file])).not.toThrow();
   });
 
   it('hand parameters over as environment variables', () => {
-    const folder = temporary('nodes');
-    writeFileSync(join(folder, 'lib.sh'), 'say() { printf "%s|%s" "$1" "$2"; }\n');
-    writeFileSync(join(folder, 'prepare.sh'), '#!/bin/sh\nsay "$REJOIN_PARAM_SOURCE" "$REJOIN_PARAM_VOLUME_ID"\n');
-    const prepare = HOST_SCRIPTS.find((s) => s.script === 'prepare');
-    const text = documentLines(folder, prepare as NonNullable<typeof prepare>)
+    const folder = nodesWith({
+      'lib.sh': 'say() { printf "%s|%s" "$1" "$2"; }\n',
+      'galera/lib.sh': 'twice() { say "$1" "$2"; }\n',
+      'galera/prepare.sh': '#!/bin/sh\ntwice "$REJOIN_PARAM_SOURCE" "$REJOIN_PARAM_VOLUME_ID"\n',
+    });
+    const text = documentLines(folder, script('galera-prepare'))
       .join('\n')
       .replace('{{ Source }}', 'volume')
       .replace('{{ VolumeId }}', 'vol-0123456789abcdef0');
@@ -87,6 +115,9 @@ describe('documents', () => {
     ['StateUuid', 'f1c3a3c6-2f5e-11ef-9d3b-0a1b2c3d4e5f'],
     ['Seqno', '-1'],
     ['Seqno', '123456'],
+    ['Primary', '10.0.1.5'],
+    ['PrimaryPort', '5432'],
+    ['ReplicationUser', 'rejoin_replication'],
   ])('accept for %s the value %s', (name, value) => {
     const parameter = HOST_SCRIPTS.flatMap((s) => s.parameters).find((p) => p.name === name);
     expect(new RegExp(parameter?.allowedPattern ?? '$^').test(value)).toBe(true);
@@ -95,24 +126,29 @@ describe('documents', () => {
   /** Run Command may take this long to deliver; then the document's own time begins. */
   const DELIVERY_SECONDS = 60;
   it.each([
-    ['position', DEADLINES.positionMs, ['FACTS', 'DEVICE']],
-    ['prepare', DEADLINES.prepareMs, ['FACTS', 'DEVICE']],
-    ['join', DEADLINES.joinMs, ['FACTS', 'DEVICE', 'STOP', 'JOIN']],
-    ['bootstrap', DEADLINES.bootstrapMs, ['FACTS', 'DEVICE', 'BOOTSTRAP']],
-    ['stop', DEADLINES.prepareMs, ['FACTS', 'STOP']],
+    ['galera-position', DEADLINES.positionMs, ['FACTS', 'DEVICE']],
+    ['galera-prepare', DEADLINES.prepareMs, ['FACTS', 'DEVICE']],
+    ['galera-join', DEADLINES.joinMs, ['FACTS', 'DEVICE', 'STOP', 'JOIN']],
+    ['galera-bootstrap', DEADLINES.bootstrapMs, ['FACTS', 'DEVICE', 'BOOTSTRAP']],
+    ['galera-stop', DEADLINES.stopMs, ['FACTS', 'STOP']],
+    ['postgres-position', DEADLINES.positionMs, ['FACTS', 'DEVICE']],
+    ['postgres-prepare', DEADLINES.prepareMs, ['FACTS', 'DEVICE']],
+    ['postgres-start', DEADLINES.joinMs * 2, ['FACTS', 'DEVICE', 'LOCK', 'START']],
+    ['postgres-join', DEADLINES.joinMs, ['FACTS', 'DEVICE', 'LOCK', 'STOP', 'START', 'JOIN']],
+    ['postgres-stop', DEADLINES.stopMs, ['FACTS', 'LOCK', 'STOP']],
   ] as const)(
     'let %s run for longer than its own limits, and end it before its step stops asking',
     (name, ms, limits) => {
-      const lib = readFileSync(join(ROOT, 'nodes', 'galera', 'lib.sh'), 'utf8');
+      const { engine, timeoutSeconds } = script(name);
+      const lib = ['lib.sh', `${engine}/lib.sh`].map((f) => readFileSync(join(ROOT, 'nodes', f), 'utf8')).join('\n');
       const own = limits.map((l) => Number(new RegExp(`REJOIN_${l}_SECONDS:-(\\d+)`).exec(lib)?.[1]));
-      const script = HOST_SCRIPTS.find((s) => s.script === name);
-      expect(script?.timeoutSeconds).toBeGreaterThan(own.reduce((sum, seconds) => sum + seconds, 0));
-      expect((script?.timeoutSeconds ?? 0) + DELIVERY_SECONDS).toBeLessThanOrEqual(ms / 1000);
+      expect(timeoutSeconds).toBeGreaterThan(own.reduce((sum, seconds) => sum + seconds, 0));
+      expect(timeoutSeconds + DELIVERY_SECONDS).toBeLessThanOrEqual(ms / 1000);
     },
   );
 
   it('leave ten minutes to the crash recovery of a position, since one that is cut off begins anew', () => {
-    expect(HOST_SCRIPTS.find((s) => s.script === 'position')?.timeoutSeconds).toBeGreaterThanOrEqual(600 + 300);
+    expect(script('galera-position').timeoutSeconds).toBeGreaterThanOrEqual(600 + 300);
   });
 
   it('stay below the 64 KB that SSM takes', () => {
@@ -120,12 +156,12 @@ describe('documents', () => {
   });
 
   it('refuse a script with double braces, which SSM would replace', () => {
-    const folder = temporary('nodes');
-    writeFileSync(join(folder, 'lib.sh'), '');
-    writeFileSync(join(folder, 'stop.sh'), 'echo "{{ inspect }}"\n');
-    const stop = HOST_SCRIPTS.find((s) => s.script === 'stop');
-    expect(() => documentLines(folder, stop as NonNullable<typeof stop>)).toThrow(
-      /stop\.sh contains \{\{ inspect \}\}.*without double braces/,
-    );
+    const braces = 'echo "{{ inspect }}"\n';
+    for (const file of ['lib.sh', 'postgres/lib.sh', 'postgres/stop.sh']) {
+      const folder = nodesWith({ 'lib.sh': '', 'postgres/lib.sh': '', 'postgres/stop.sh': '', [file]: braces });
+      expect(() => documentLines(folder, script('postgres-stop'))).toThrow(
+        `nodes/${file} contains {{ inspect }}, which SSM replaces by a parameter; write it without double braces`,
+      );
+    }
   });
 });

@@ -1,6 +1,7 @@
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, it } from 'vitest';
 import { UNSCOPED } from '../../lib/permissions.ts';
+import { FUNCTION_NAMES, WORKFLOW_NAMES } from '../../lib/names.ts';
 import { exampleConfig, exampleStack, exampleTemplate, newApp, resourcesOf } from './fixture.ts';
 
 interface Statement {
@@ -10,6 +11,9 @@ interface Statement {
 }
 
 const template = exampleTemplate();
+
+/** Short names of an engine's documents. */
+const scriptsOf = (engine: string, scripts: string): string[] => scripts.split(' ').map((s) => `${engine}-${s}`);
 
 const listed = (value: unknown): readonly unknown[] => (Array.isArray(value) ? (value as readonly unknown[]) : [value]);
 const actionsOf = (s: Statement): readonly string[] => listed(s.Action) as readonly string[];
@@ -28,7 +32,7 @@ const allowing = (action: string, from: readonly Statement[]): readonly Statemen
 
 describe('IAM', () => {
   it('has a policy for each function and each machine', () => {
-    expect(policies).toHaveLength(8);
+    expect(policies).toHaveLength(FUNCTION_NAMES.length + WORKFLOW_NAMES.length);
   });
 
   it('grants no action by wildcard', () => {
@@ -52,10 +56,8 @@ describe('IAM', () => {
         (s) => s.Resource === config.notifyTopicKeyArn && actionsOf(s).includes('kms:GenerateDataKey'),
       ),
     );
-    expect(holders.map(([id]) => /^Rejoin(Reconcile|Replace|Bootstrap)Function/.exec(id)?.[1]).sort()).toEqual([
-      'Bootstrap',
-      'Reconcile',
-      'Replace',
+    expect(holders.map(([id]) => /^Rejoin([A-Z][a-z]+)Function/.exec(id)?.[1]).sort()).toEqual([
+      ...['Bootstrap', 'Failover', 'Reconcile', 'Replace', 'Rolling', 'Switchover'],
     ]);
   });
 
@@ -97,55 +99,86 @@ describe('IAM', () => {
       statements.map((s) => s.statement),
     );
     expect(grants.length).toBeGreaterThan(0);
-    for (const grant of grants) expect(grant.Condition).toEqual({ StringLike: { [key]: '*' } });
+    for (const grant of grants) expect(grant.Condition).toMatchObject({ StringLike: { [key]: '*' } });
   });
 
-  it('demands the tag of every launched instance and volume', () => {
-    const grants = allowing('ec2:RunInstances', of('Replace')).filter((s) =>
+  it.each(['Replace', 'Failover'])('%s: demands the tag of every launched instance and volume', (role) => {
+    const grants = allowing('ec2:RunInstances', of(role)).filter((s) =>
       /:(instance|volume)\//.test(JSON.stringify(s.Resource)),
     );
     expect(grants).toHaveLength(1);
     expect(grants[0]?.Condition).toEqual({ StringLike: { 'aws:RequestTag/rejoin:cluster': '*' } });
   });
 
-  it('tags only what is being launched, and its own volumes', () => {
-    const conditions = allowing('ec2:CreateTags', of('Replace')).map((s) => s.Condition);
+  it.each(['Replace', 'Failover'])('%s: tags only what is being launched, and its own volumes', (role) => {
+    const conditions = allowing('ec2:CreateTags', of(role)).map((s) => s.Condition);
     expect(conditions).toHaveLength(2);
     expect(conditions).toContainEqual({ StringEquals: { 'ec2:CreateAction': 'RunInstances' } });
     expect(conditions).toContainEqual({ StringLike: { 'ec2:ResourceTag/rejoin:cluster': '*' } });
   });
 
   it("passes only the instances' roles, and only to EC2", () => {
-    expect(
-      allowing(
-        'iam:PassRole',
-        statements.map((s) => s.statement),
-      ),
-    ).toEqual([
-      {
-        Action: 'iam:PassRole',
-        Effect: 'Allow',
-        Condition: { StringEquals: { 'iam:PassedToService': 'ec2.amazonaws.com' } },
-        Resource: 'arn:aws:iam::111122223333:role/orders-database',
-      },
+    const grant = {
+      Action: 'iam:PassRole',
+      Effect: 'Allow',
+      Condition: { StringEquals: { 'iam:PassedToService': 'ec2.amazonaws.com' } },
+      Resource: 'arn:aws:iam::111122223333:role/orders-database',
+    };
+    const holders = policies.filter((p) => allowing('iam:PassRole', p.statements).length > 0);
+    expect(holders.map(({ id }) => /^Rejoin([A-Z][a-z]+)Function/.exec(id)?.[1]).sort()).toEqual([
+      ...['Failover', 'Replace'],
     ]);
+    for (const { statements: of } of holders) expect(allowing('iam:PassRole', of)).toEqual([grant]);
   });
 
   it('lets only a bootstrap start a new primary component', () => {
     const documents = (role: string): string =>
       JSON.stringify(allowing('ssm:SendCommand', of(role)).map((s) => s.Resource));
     expect(documents('Bootstrap')).toContain('galera-bootstrap');
-    expect(documents('Replace')).not.toContain('galera-bootstrap');
+    for (const role of ['Replace', 'Failover', 'Switchover', 'Rolling'])
+      expect(documents(role)).not.toContain('galera-bootstrap');
   });
 
-  it("runs only Rejoin's documents, on hosts with the tag", () => {
+  it.each([
+    [
+      'Replace',
+      [...scriptsOf('galera', 'join position prepare stop'), ...scriptsOf('postgres', 'join position prepare stop')],
+    ],
+    ['Bootstrap', scriptsOf('galera', 'bootstrap join position')],
+    ['Failover', scriptsOf('postgres', 'prepare start')],
+    ['Operate', scriptsOf('postgres', 'position')],
+    ['Switchover', scriptsOf('postgres', 'join start stop')],
+  ])('%s runs only the documents that it needs, on hosts with the tag', (role, expected) => {
     const [documents, hosts] = [false, true].map((c) =>
-      allowing('ssm:SendCommand', of('Replace')).filter((s) => (s.Condition !== undefined) === c),
+      allowing('ssm:SendCommand', of(role)).filter((s) => (s.Condition !== undefined) === c),
     );
     expect(documents).toHaveLength(1);
-    for (const arn of listed(documents?.[0]?.Resource))
-      expect(JSON.stringify(arn)).toMatch(/:document\/rejoin-galera-[a-z]+"/);
+    const named = listed(documents?.[0]?.Resource).map(
+      (a) => /:document\/rejoin-([a-z-]+)"/.exec(JSON.stringify(a))?.[1],
+    );
+    expect(named.sort()).toEqual(expected);
     expect(hosts?.map((s) => s.Condition)).toEqual([{ StringLike: { 'ssm:resourceTag/rejoin:cluster': '*' } }]);
+  });
+
+  it.each([
+    ['Reconcile', ['bootstrap', 'failover', 'replace'], [...WORKFLOW_NAMES]],
+    ['Rolling', ['replace', 'switchover'], ['replace', 'switchover']],
+  ])('lets %s start and look at the executions of those machines only', (role, started, seen) => {
+    const machines = (action: string) =>
+      allowing(action, of(role))
+        .flatMap((s) => listed(s.Resource))
+        .map((r) => /:(?:stateMachine|execution):rejoin-([a-z]+)(?::\*)?"/.exec(JSON.stringify(r))?.[1])
+        .sort();
+    expect(machines('states:StartExecution')).toEqual([...started].sort());
+    expect(machines('states:DescribeExecution')).toEqual([...seen].sort());
+  });
+
+  it('lets nobody else start or look at an execution', () => {
+    const holders = policies.filter((p) => p.statements.some((s) => actionsOf(s).some((a) => a.startsWith('states:'))));
+    expect(holders.map(({ id }) => /^Rejoin([A-Z][a-z]+)Function/.exec(id)?.[1]).sort()).toEqual([
+      'Reconcile',
+      'Rolling',
+    ]);
   });
 
   it.each([
@@ -158,7 +191,10 @@ describe('IAM', () => {
         'dynamodb:UpdateItem',
         'ec2:DescribeInstances',
         'sqs:SendMessage',
+        'ssm:DescribeInstanceInformation',
+        'ssm:GetCommandInvocation',
         'ssm:GetParametersByPath',
+        'ssm:SendCommand',
       ],
     ],
     [
@@ -196,6 +232,24 @@ describe('IAM', () => {
         'states:StartExecution',
       ],
     ],
+    [
+      'Switchover',
+      [
+        ...['dynamodb:BatchGetItem', 'dynamodb:ConditionCheckItem', 'dynamodb:GetItem', 'dynamodb:UpdateItem'],
+        ...['ec2:DescribeInstances', 'elasticloadbalancing:DescribeTargetHealth', 'secretsmanager:GetSecretValue'],
+        ...['sns:Publish', 'sqs:SendMessage', 'ssm:DescribeInstanceInformation', 'ssm:GetCommandInvocation'],
+        ...['ssm:GetParameter', 'ssm:SendCommand'],
+      ],
+    ],
+    [
+      'Rolling',
+      [
+        ...['dynamodb:BatchGetItem', 'dynamodb:ConditionCheckItem', 'dynamodb:GetItem', 'dynamodb:UpdateItem'],
+        ...['ec2:DescribeInstances', 'ec2:DescribeLaunchTemplateVersions'],
+        ...['elasticloadbalancing:DescribeTargetHealth', 'secretsmanager:GetSecretValue'],
+        ...['sns:Publish', 'sqs:SendMessage', 'ssm:GetParameter', 'states:DescribeExecution', 'states:StartExecution'],
+      ],
+    ],
   ])('lets %s do what its capability calls, and nothing else', (capability, expected) => {
     // What the service itself needs to run the function: logs, the event source, network interfaces, the key.
     const ofTheService =
@@ -208,10 +262,33 @@ describe('IAM', () => {
     expect([...granted].sort()).toEqual(expected);
   });
 
-  it('gives bootstrap no way to launch, stop or terminate', () => {
-    const ec2 = of('Bootstrap')
-      .flatMap(actionsOf)
-      .filter((a) => /^ec2:(Run|Stop|Terminate|Attach|Detach|Delete(?!NetworkInterface)|CreateTags)/.test(a));
-    expect(ec2).toEqual([]);
+  /** Changes to instances and volumes. */
+  const mutating = (role: string): readonly string[] => [
+    ...new Set(
+      of(role)
+        .flatMap(actionsOf)
+        .filter((a) => /^ec2:(Run|Stop|Start|Terminate|Attach|Detach|Delete(?!NetworkInterface)|CreateTags)/.test(a)),
+    ),
+  ];
+
+  it.each(['Bootstrap', 'Switchover', 'Rolling', 'Reconcile', 'Watch', 'Operate'])(
+    'gives %s no way to launch, stop or terminate',
+    (role) => {
+      expect(mutating(role)).toEqual([]);
+    },
+  );
+
+  it('lets a failover fence and revive, and destroy nothing but what it launched for that', () => {
+    expect(allowing('ec2:TerminateInstances', of('Failover')).map((s) => s.Condition)).toEqual([
+      { StringLike: { 'ec2:ResourceTag/rejoin:cluster': '*', 'ec2:ResourceTag/rejoin:incident': '*' } },
+    ]);
+    expect([...mutating('Failover')].sort()).toEqual([
+      'ec2:AttachVolume',
+      'ec2:CreateTags',
+      'ec2:DetachVolume',
+      'ec2:RunInstances',
+      'ec2:StopInstances',
+      'ec2:TerminateInstances',
+    ]);
   });
 });

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { REFUSALS } from '../../lambdas/model/change.ts';
 import { RECOVERY_ERRORS } from '../../lambdas/model/recovery.ts';
+import { parseRequest } from '../../lambdas/operate/request.ts';
+import { CONDITIONS_TOLD, REFUSALS_TOLD } from '../../lambdas/reconcile/notify.ts';
 import { FUNCTION_NAMES, WORKFLOW_NAMES } from '../../lib/names.ts';
 import { ROOT, exampleTemplate, resourcesOf } from './fixture.ts';
 
@@ -47,10 +49,19 @@ describe('runbook', () => {
   });
 
   it('has the headings that notifications name', () => {
-    const notify = readFileSync(join(ROOT, 'lambdas', 'reconcile', 'notify.ts'), 'utf8');
-    const named = [...notify.matchAll(/^ {2}REFUSED_\w+: '([a-z-]+)',$/gm)].map((m) => m[1] ?? '');
-    expect(named.length).toBeGreaterThan(0);
+    const named = [...Object.values(REFUSALS_TOLD), ...Object.values(CONDITIONS_TOLD), 'failover-in-maintenance'];
+    expect(named.length).toBeGreaterThan(3);
     expect([...named, 'workflow-failed'].filter((a) => !anchors.has(a))).toEqual([]);
+  });
+
+  it('names the code of every condition that people are told of', () => {
+    expect(Object.keys(CONDITIONS_TOLD).filter((code) => !text.includes(`\`${code}\``))).toEqual([]);
+  });
+
+  it('prints only requests that operate takes', () => {
+    const printed = [...text.matchAll(/`?(\{"action":[^}…]+\})/g)].map((m) => m[1] ?? '');
+    expect(printed.length).toBeGreaterThan(5);
+    for (const request of printed) expect(parseRequest(JSON.parse(request)), request).toBeTypeOf('object');
   });
 });
 

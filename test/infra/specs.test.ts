@@ -18,7 +18,57 @@ const zoneIn = (stack: Stack, zoneName = 'db.example.com') =>
 
 /** Each case changes one thing of a right declaration. */
 const wrong: readonly (readonly [string, (stack: Stack, valid: ManageProps) => Partial<ManageProps>, RegExp])[] = [
-  ['two nodes', () => ({ nodes: 2 }), /nodes is 2: a cluster that survives the loss of a node has at least 3 nodes/],
+  ['one node', () => ({ nodes: 1 }), /nodes is 1: a cluster has at least 2 nodes/],
+  [
+    'two nodes of Galera',
+    () => ({ nodes: 2 }),
+    /nodes is 2: a Galera cluster that survives the loss of a node has at least 3 nodes/,
+  ],
+  [
+    'two nodes of PostgreSQL with a quorum',
+    () => ({ engine: Engine.postgres({ durability: 'quorum' }), nodes: 2 }),
+    /nodes is 2: with durability "quorum" use at least 3 nodes/,
+  ],
+  [
+    'as many acknowledgements as there are replicas',
+    () => ({ engine: Engine.postgres({ durability: 'quorum', acknowledgements: 2 }) }),
+    /engine\.acknowledgements is 2: give at most 1 with 3 nodes/,
+  ],
+  [
+    'acknowledgements where nobody is waited for',
+    () => ({ engine: Engine.postgres({ durability: 'async', acknowledgements: 1 }) }),
+    /engine\.acknowledgements is 1: leave it out with durability "async"/,
+  ],
+  [
+    'no acknowledgement',
+    () => ({ engine: Engine.postgres({ durability: 'quorum', acknowledgements: 0 }) }),
+    /engine\.acknowledgements is 0: give at least 1 acknowledgement/,
+  ],
+  [
+    'a durability that there is not',
+    () => ({ engine: Engine.postgres({ durability: 'eventual' as 'async' }) }),
+    /engine\.durability is "eventual": give "quorum" or "async"/,
+  ],
+  [
+    'slots that there are not',
+    () => ({ engine: Engine.postgres({ durability: 'async', slots: 'logical' as 'none' }) }),
+    /engine\.slots is "logical": give "physical" or "none"/,
+  ],
+  [
+    'a negative lag',
+    () => ({ engine: Engine.postgres({ durability: 'async', maxLagBytes: -1 }) }),
+    /engine\.maxLagBytes is -1: give at least 0 bytes/,
+  ],
+  [
+    'a role name with a quote',
+    () => ({ engine: Engine.postgres({ durability: 'async', replicationUser: "o'hara" }) }),
+    /engine\.replicationUser is "o'hara": give a role name: up to 63 lower-case letters/,
+  ],
+  [
+    'a port of PostgreSQL that is none',
+    () => ({ engine: Engine.postgres({ durability: 'async', port: 0 }) }),
+    /engine\.port is 0: a TCP port is from 1 to 65535/,
+  ],
   ['four nodes', () => ({ nodes: 4 }), /nodes is 4: use an odd number/],
   ['eleven nodes', () => ({ nodes: 11 }), /nodes is 11: .*at most 9/],
   [

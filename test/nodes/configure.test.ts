@@ -121,6 +121,89 @@ describe('configure, against an instance metadata service', () => {
     expect(facts).toContain('REJOIN_DATA_DEVICE=\n');
   });
 
+  it('refuses an engine that there is not', async () => {
+    const result = await configure({ REJOIN_ENGINE: 'oracle' });
+    expect(result.code).toBe(64);
+    expect(result.stderr).toMatch(/REJOIN_ENGINE is 'oracle'; expected 'galera' or 'postgres'/);
+  });
+
+  describe('for PostgreSQL', () => {
+    const forPostgres = (): Promise<ScriptResult> =>
+      configure({
+        REJOIN_ENGINE: 'postgres',
+        REJOIN_LIB_DIR: join(dir, 'lib'),
+        REJOIN_CONFIG_FILE: '/etc/postgresql/15/main/postgresql.conf',
+      });
+    const unit = (): Promise<string> => readFile(join(dir, 'systemd', 'rejoin-postgres.service'), 'utf8');
+
+    it('writes the facts that the scripts read', async () => {
+      expect((await forPostgres()).json).toMatchObject({ cluster: 'orders' });
+      const facts = (await readFile(join(dir, 'etc', 'node.env'), 'utf8')).split('\n');
+      for (const fact of [
+        'REJOIN_ENGINE=postgres',
+        'REJOIN_INSTANCE_ID=i-0123456789abcdef0',
+        'REJOIN_PORT=5432',
+        'REJOIN_DATA_DIR=/var/lib/postgresql/15/main',
+        'REJOIN_DATA_DEVICE=/dev/sdf',
+        'REJOIN_UNIX_USER=postgres',
+        'REJOIN_CONFIG_FILE=/etc/postgresql/15/main/postgresql.conf',
+        'REJOIN_PG_BIN=/usr/lib/postgresql/15/bin',
+        'REJOIN_SOCKET=/run/postgresql',
+        'REJOIN_PASSFILE=/etc/rejoin/pgpass',
+        'REJOIN_SERVICE=rejoin-postgres',
+      ])
+        expect(facts).toContain(fact);
+    });
+
+    it("masks the package's services, and starts nothing but the timer", async () => {
+      await forPostgres();
+      expect(await calls()).toEqual([
+        'mask --now postgresql postgresql@15-main',
+        'daemon-reload',
+        'enable --now rejoin-disk.timer',
+      ]);
+    });
+
+    it('its service makes every start that of a standby, tries none again, and is not for the boot', async () => {
+      await forPostgres();
+      const text = await unit();
+      const data = '/var/lib/postgresql/15/main';
+      expect(text).toContain(
+        `ExecStartPre=/bin/sh -c 'test ! -e "${data}/PG_VERSION" || touch "${data}/standby.signal"'\n`,
+      );
+      expect(text).toContain(
+        `ExecStart=/usr/lib/postgresql/15/bin/postgres -D ${data} -c config_file=/etc/postgresql/15/main/postgresql.conf\n`,
+      );
+      expect(text).toMatch(/^Environment=PGPASSFILE=\/etc\/rejoin\/pgpass /m);
+      expect(text).toMatch(/^Restart=no$/m);
+      expect(text).toMatch(/^KillSignal=SIGINT$/m);
+      expect(text).not.toContain('[Install]');
+    });
+
+    it('installs a timer that runs the disk script', async () => {
+      await forPostgres();
+      const script = join(dir, 'lib', 'postgres-disk.sh');
+      expect(await readFile(join(dir, 'systemd', 'rejoin-disk.service'), 'utf8')).toContain(`ExecStart=${script}\n`);
+      expect(await readFile(join(dir, 'systemd', 'rejoin-disk.timer'), 'utf8')).toMatch(/^OnUnitActiveSec=10$/m);
+      const facts = join(dir, 'etc', 'node.env');
+      await writeFile(facts, (await readFile(facts, 'utf8')).replace(/REJOIN_DATA_DIR=.*/, `REJOIN_DATA_DIR=${dir}`));
+      const told = await runCommand(script, [], { env: { PATH: '/usr/bin:/bin', REJOIN_NODE_ENV: facts } });
+      expect(told.json).toEqual({ totalBytes: null, availableBytes: null });
+    });
+
+    it('units are as systemd wants them', async () => {
+      await forPostgres();
+      // systemd-analyze looks at more than the file; what it finds wrong with this one has its name in front.
+      const units = ['rejoin-postgres.service', 'rejoin-disk.service', 'rejoin-disk.timer'].map((name) =>
+        join(dir, 'systemd', name),
+      );
+      const result = await runCommand('systemd-analyze', ['verify', '--man=no', ...units], {
+        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+      }).catch((error: Error) => ({ stderr: error.message }));
+      expect(result.stderr.split('\n').filter((line) => line.includes(`${dir}/systemd/`))).toEqual([]);
+    });
+  });
+
   it.each([
     ['the tag is not in the metadata', 'tags/instance/rejoin:cluster', undefined, 65, /InstanceMetadataTags=enabled/],
     ['the tag is no cluster name', 'tags/instance/rejoin:cluster', 'x; reboot', 64, /rejoin:cluster is 'x; reboot'/],

@@ -155,8 +155,10 @@ describe('the prober on what is no healthy server', () => {
     const p = prober({ deadlineMs: 50 });
     await Promise.all(Array.from({ length: 20 }, () => p.probe(target(HOST, port, tls), ACCOUNTS.probe)));
     await p.close();
-    hangUp();
-    await eventually('the handles gone', 5, async () => (handles() <= before ? true : undefined));
+    await eventually('the handles gone', 5, async () => {
+      hangUp(); // also what was accepted only now
+      return handles() <= before ? true : undefined;
+    });
   });
 
   it('never sends the password, whatever a server asks for', async () => {

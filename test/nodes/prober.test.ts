@@ -2,9 +2,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signal } from '../../rehearsal/cloud/hosts-processes.ts';
 import { ACCOUNTS } from '../../rehearsal/host/galera-host.ts';
 import { eventually, type Host, type HostSet, makeHosts, must, startCluster } from '../support/galera/hosts.ts';
+import type { Probe } from '../../lambdas/model/view.ts';
+import type { GaleraStatus } from '../../lambdas/model/galera.ts';
 import { DEADLINE_MS, probing } from '../support/galera/probing.ts';
 
 const { prober, timed, target } = probing();
+
+/** What a Galera node answered; null when it did not. */
+const galera = (probe: Probe): GaleraStatus | null =>
+  probe.kind === 'answered' && probe.status.engine === 'galera' ? probe.status : null;
 
 describe('the prober on real nodes', () => {
   let set: HostSet;
@@ -36,11 +42,11 @@ describe('the prober on real nodes', () => {
           nodeName: set.hosts[i]?.id,
         },
       });
-      if (probe.kind !== 'answered') continue;
-      expect([...probe.status.members].sort()).toEqual([a.address, b.address, c.address]);
-      expect(probe.status.viewId).toBeGreaterThan(0);
-      expect(probe.status.seqno).toBeGreaterThan(0);
-      expect(probe.status.stateUuid).toMatch(/^[0-9a-f-]{36}$/);
+      const status = galera(probe);
+      expect([...(status?.members ?? [])].sort()).toEqual([a.address, b.address, c.address]);
+      expect(status?.viewId).toBeGreaterThan(0);
+      expect(status?.seqno).toBeGreaterThan(0);
+      expect(status?.stateUuid).toMatch(/^[0-9a-f-]{36}$/);
     }
   });
 
@@ -109,8 +115,9 @@ describe('the prober on real nodes', () => {
     const seen = new Set<string>();
     await eventually('the joiner synced', 30, async () => {
       const probe = await timed(p.probe(target(c.address), ACCOUNTS.probe));
-      seen.add(probe.kind === 'answered' ? probe.status.state : probe.kind);
-      return probe.kind === 'answered' && probe.status.state === 'Synced' && probe.status.ready ? true : undefined;
+      const status = galera(probe);
+      seen.add(status?.state ?? probe.kind);
+      return status?.state === 'Synced' && status.ready ? true : undefined;
     });
     for (const state of seen) expect(['refused', 'Undefined', 'Joining', 'Joined', 'Synced']).toContain(state);
   });
@@ -121,11 +128,12 @@ describe('the prober on real nodes', () => {
     for (const host of [b, c]) signal(await host.pid(), 'SIGKILL');
     expect(await timed(kept.probe(target(b.address), ACCOUNTS.probe))).toMatchObject({ kind: 'refused' });
     for (const p of [kept, prober()]) {
-      const probe = await eventually('a non-primary node', 30, async () => {
+      const status = await eventually('a non-primary node', 30, async () => {
         const found = await timed(p.probe(target(a.address), ACCOUNTS.probe));
-        return found.kind === 'answered' && found.status.component === 'Non-Primary' ? found : undefined;
+        const status = galera(found);
+        return status?.component === 'Non-Primary' ? status : undefined;
       });
-      expect(probe.status).toMatchObject({ ready: false, viewId: -1, state: 'Undefined', nodeName: a.id });
+      expect(status).toMatchObject({ ready: false, viewId: -1, state: 'Undefined', nodeName: a.id });
     }
     const refused = await a.script('bootstrap', { STATE_UUID: '00000000-0000-0000-0000-000000000001', SEQNO: '1' });
     expect(refused.code).toBe(12);

@@ -248,10 +248,10 @@ describe('the scripts on real Galera nodes', () => {
     expect(await processesOf([c.dir])).toEqual([]);
   });
 
-  it('scripts work with lib.sh in front, as SSM documents carry them', async () => {
+  it('scripts work with both lib.sh in front, as SSM documents carry them', async () => {
     const read = (name: string): Promise<string> =>
       readFile(fileURLToPath(new URL(`../../nodes/galera/${name}`, import.meta.url)), 'utf8');
-    const text = `${await read('lib.sh')}\n${await read('position.sh')}`;
+    const text = `${await read('../lib.sh')}\n${await read('lib.sh')}\n${await read('position.sh')}`;
     const result = await runCommand('/bin/sh', ['-s'], { env: a.env, input: text });
     expect(result.json, result.stderr).toMatchObject({ running: true, component: 'Primary', stateUuid: uuid });
   });

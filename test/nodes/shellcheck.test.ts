@@ -12,6 +12,8 @@ describe('shell scripts', () => {
   it('are the ones that documents are made of', () => {
     for (const name of ['position', 'prepare', 'join', 'bootstrap', 'stop'])
       expect(scripts).toContain(`nodes/galera/${name}.sh`);
+    for (const name of ['position', 'prepare', 'start', 'stop', 'join'])
+      expect(scripts).toContain(`nodes/postgres/${name}.sh`);
   });
 
   it.each(scripts)('%s passes shellcheck as POSIX sh', async (path) => {

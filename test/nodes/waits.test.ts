@@ -67,7 +67,7 @@ describe('on a host', () => {
   it("an error's own sentence stays within what SSM hands over, however long MariaDB's lines are", async () => {
     const log = join(dir, 'error.log');
     await writeFile(log, `WSREP: Passing config to GCS: ${'base_dir = /var/lib/mysql/; '.repeat(150)}\n`.repeat(40));
-    const text = `. '${SCRIPTS}lib.sh'; rejoin_last_messages; rejoin_fail 31 'MariaDB ended before it had joined'`;
+    const text = `. '${SCRIPTS}../lib.sh'; . '${SCRIPTS}lib.sh'; rejoin_last_messages; rejoin_fail 31 'MariaDB ended before it had joined'`;
     const result = await runCommand('/bin/sh', ['-c', text], { env: { ...env, REJOIN_LOG_FILE: log } });
     expect(result.code).toBe(31);
     expect(result.stderr.slice(0, SSM_ERROR_CHARACTERS)).toContain('rejoin: MariaDB ended before it had joined');

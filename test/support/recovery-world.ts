@@ -1,8 +1,9 @@
 /**
- * A Galera cluster, its hosts and a reconcile in memory, for running the recovery workflows' definitions against: scripts
- * change what probes find, and a request for reconcile routes to whoever serves. Any call can kill the Lambda that makes it.
+ * A cluster, its hosts and a reconcile in memory, for running the recovery workflows' definitions against: scripts change
+ * what probes find, and a request for reconcile routes to whoever serves. Any call can kill the Lambda that makes it. The
+ * cluster is Galera's, or PostgreSQL's when the specification says so.
  */
-import type { CommandState } from '../../lambdas/cloud/ports.ts';
+import type { CommandState, PostgresAdmin, Prober } from '../../lambdas/cloud/ports.ts';
 import { serves } from '../../lambdas/model/galera.ts';
 import type { RecoveryInput } from '../../lambdas/model/recovery.ts';
 import { INCIDENT_TAG } from '../../lambdas/model/spec.ts';
@@ -12,10 +13,20 @@ import { runStep } from '../../lambdas/recovery/step.ts';
 import type { Capability, StepEvent } from '../../lambdas/recovery/step.ts';
 import type { Carried } from '../../lambdas/recovery/state.ts';
 import type { Definition } from '../../lib/workflows/asl.ts';
-import { FakeAws, READER_GROUP, aSpec, aStatus, answered, fakeCloud, healthyCluster } from '../fakes/index.ts';
-import type { FakeCall } from '../fakes/index.ts';
+import {
+  FakeAws,
+  READER_GROUP,
+  WRITER_GROUP,
+  aSpec,
+  aStatus,
+  answered,
+  fakeCloud,
+  healthyCluster,
+} from '../fakes/index.ts';
+import type { FakeCall, FakeCloud } from '../fakes/index.ts';
 import { runMachine } from './asl.ts';
 import type { Run } from './asl.ts';
+import { PostgresSide } from './postgres-side.ts';
 
 export const EXECUTION = 'arn:aws:states:eu-west-1:123456789012:execution:replace:orders-1';
 
@@ -30,8 +41,10 @@ export interface Kill {
 
 export class World {
   readonly aws = new FakeAws();
-  readonly cloud = fakeCloud(this.aws);
+  readonly cloud: Omit<FakeCloud, 'prober' | 'admin'> & { readonly prober: Prober; readonly admin: PostgresAdmin };
   readonly spec: ClusterSpec;
+  /** Null in a Galera world. */
+  readonly postgres: PostgresSide | null;
   readonly nodes: readonly Instance[];
   /** How long a joiner refuses, then joins, before it is Synced. */
   refusesMs = 4000;
@@ -42,6 +55,8 @@ export class World {
   positions = new Map<string, object>();
   /** Looks on at every call that took effect. */
   onCall: (call: FakeCall) => void | Promise<void> = () => undefined;
+  /** Whether a request for reconcile is heard. */
+  reconciles = true;
   calls = 0;
   #kill: Kill | null = null;
   /** Probes run at the same time: what ends is not what began last. */
@@ -51,6 +66,11 @@ export class World {
   constructor(overrides: Partial<ClusterSpec> = {}) {
     this.spec = aSpec(overrides);
     this.nodes = healthyCluster(this.aws, this.spec);
+    this.postgres = this.spec.engine.kind === 'postgres' ? new PostgresSide(this.aws, this.spec) : null;
+    this.postgres?.populate(this.nodes);
+    const fake = this.postgres?.fake;
+    const cloud = fakeCloud(this.aws);
+    this.cloud = { ...cloud, prober: fake ?? cloud.prober, admin: fake ?? cloud.admin };
     this.aws.bootMs = 20_000;
     this.aws.stopMs = 3000;
     this.aws.terminateMs = 3000;
@@ -80,7 +100,8 @@ export class World {
   }
 
   dies(id: string, kind: 'refused' | 'silent' | 'unreachable' = 'refused'): void {
-    this.says(id, (atMs) => ({ kind, atMs, tookMs: 1, detail: 'test' }));
+    if (this.postgres !== null) this.postgres.dies(id, kind);
+    else this.says(id, (atMs) => ({ kind, atMs, tookMs: 1, detail: 'test' }));
   }
 
   /** EC2 terminates an instance, as a person or a failing host does. */
@@ -111,12 +132,18 @@ export class World {
     this.#kill = kill;
   }
 
-  async run<S extends Carried>(definition: Definition, capability: Capability<S>, input: RecoveryInput): Promise<Run> {
-    this.calls = 0;
+  /** `input` as Step Functions hands it over: what a person wrote may lack much of it. */
+  async run<S extends Carried>(
+    definition: Definition,
+    capability: Capability<S>,
+    input: Partial<RecoveryInput>,
+    execution = EXECUTION,
+  ): Promise<Run> {
+    if (execution === EXECUTION) this.calls = 0;
     return runMachine(
       {
         definition,
-        executionArn: EXECUTION,
+        executionArn: execution,
         clock: this.aws.clock,
         invoke: (payload) => this.invoke(capability, payload as unknown as StepEvent),
       },
@@ -159,19 +186,47 @@ export class World {
   }
 
   #serves(id: string): boolean {
+    if (this.postgres !== null) return this.postgres.serves(id);
     const found = this.aws.probes.get(id);
     const probe = typeof found === 'function' ? found(this.aws.clock.nowMs()) : found;
-    return probe?.kind === 'answered' && serves(probe.status);
+    return probe?.kind === 'answered' && probe.status.engine === 'galera' && serves(probe.status);
   }
 
   #reconcile(): void {
+    if (!this.reconciles) return;
+    const { claim, writer } = this.ledger();
+    const leaving = claim?.mode === 'roll' && claim.joiner === null ? claim.node : null;
     for (const i of this.aws.instances.values()) {
       const state = i.state === 'running' && this.#serves(i.id) ? 'healthy' : 'unused';
-      this.aws.setTarget(READER_GROUP, i.id, this.spec.engine.port, state);
+      if (i.id !== leaving) this.aws.setTarget(READER_GROUP, i.id, this.spec.engine.port, state);
+    }
+    if (leaving !== null) this.#drain(leaving);
+    if (leaving !== null && leaving === writer && this.postgres === null) {
+      const next = this.serving().find((id) => id !== leaving);
+      if (next !== undefined) {
+        this.setLedger({ writer: next });
+        this.aws.setTarget(WRITER_GROUP, next, this.spec.engine.port, 'healthy');
+      }
+    }
+    this.postgres?.upkeep(leaving);
+  }
+
+  /** With the declared delay, as for a node in maintenance. */
+  #drain(id: string): void {
+    for (const group of this.aws.targetGroups.values()) {
+      const key = `${id}:${this.spec.engine.port}`;
+      const there = group.targets.get(key);
+      if (there === undefined || there.goneAtMs !== undefined) continue;
+      const goneAtMs = this.aws.clock.nowMs() + group.drainSeconds * 1000;
+      group.targets.set(key, { ...there, state: 'draining', goneAtMs });
     }
   }
 
   #scripts(): void {
+    for (const [document, play] of this.aws.scripts) {
+      this.aws.scripts.set(document, (id, parameters) => this.fails(document, id, parameters) ?? play(id, parameters));
+    }
+    if (this.postgres !== null) return;
     const script = (
       document: string,
       act: (id: string, parameters: Readonly<Record<string, string>>) => CommandState,

@@ -20,10 +20,13 @@ describe('the code keeps its own rules', () => {
   it('has a handler for every function', () => {
     expect(handlers.map((h) => h.split('/')[1]).sort()).toEqual([
       'bootstrap',
+      'failover',
       'operate',
       'reconcile',
       'replace',
+      'rolling',
       'signals',
+      'switchover',
       'watch',
     ]);
   });

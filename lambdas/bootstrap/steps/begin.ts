@@ -6,7 +6,8 @@ import type { Instance } from '../../model/view.ts';
 import { takeClaim } from '../../recovery/claim.ts';
 import { tail } from '../../recovery/command.ts';
 import { holdClaim } from '../../recovery/guard.ts';
-import { isMember, probeAll } from '../../recovery/nodes.ts';
+import { isMember } from '../../recovery/galera.ts';
+import { probeAll } from '../../recovery/nodes.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { DEADLINES, MINUTES } from '../../recovery/wait.ts';
@@ -17,8 +18,8 @@ import type { BootstrapState, Position } from '../state.ts';
 /** A host without an agent, or whose script fails: how long it may take to come to itself. */
 const SILENT_MS = 3 * MINUTES;
 
-/** Instances that may hold data: a terminated one's is gone. */
-const mayHoldData = (i: Instance): boolean => i.state !== 'terminated' && i.state !== 'shutting-down';
+/** Instances that can tell their position, now or once they are started. */
+const canTell = (i: Instance): boolean => i.state !== 'terminated' && i.state !== 'shutting-down';
 
 /** @throws RecoveryError ClaimLost, BrakeEngaged. */
 export const claim: Step<BootstrapState> = async (state, context) => {
@@ -35,9 +36,10 @@ export const positions: Step<BootstrapState> = async (state, context) => {
   await holdClaim(context);
   const asking = { ...state.asking };
   const found: Position[] = [...state.positions];
-  const nodes = (await ports.instances.ofCluster(cluster)).filter(
-    (i) => mayHoldData(i) && !state.giveUp.includes(i.id),
-  );
+  const all = await ports.instances.ofCluster(cluster);
+  const going = all.filter((i) => i.state === 'shutting-down').map((i) => i.id);
+  const leaving = [...new Set([...state.leaving, ...going])];
+  const nodes = all.filter((i) => canTell(i) && !state.giveUp.includes(i.id));
   const open = nodes.map((i) => i.id).filter((id) => !found.some((p) => p.node === id));
   const online = await ports.hosts.online(open);
   for (const node of open) {
@@ -62,7 +64,7 @@ export const positions: Step<BootstrapState> = async (state, context) => {
   }
   const missing = open.filter((id) => !found.some((p) => p.node === id));
   const patience = missing.some((id) => asking[id] !== undefined) ? DEADLINES.positionMs : SILENT_MS;
-  return { ready: missing.length === 0 || context.waitedMs > patience, asking, positions: found };
+  return { ready: missing.length === 0 || context.waitedMs > patience, asking, positions: found, leaving };
 };
 
 /** Null while the host does not take commands, though SSM still, or already, says that it is online. */
@@ -79,18 +81,23 @@ async function ask({ ports }: StepContext, node: string): Promise<string | null>
 /** @throws RecoveryError PrimaryComponentExists, NodeDidNotAnswer, PositionsDisagree, BootstrapFailed. */
 export const choose: Step<BootstrapState> = async (state, context) => {
   const spec = await loadSpec(context);
-  const all = (await context.ports.instances.ofCluster(spec.name)).filter(mayHoldData);
+  const described = await context.ports.instances.ofCluster(spec.name);
+  const all = described.filter(canTell);
+  // Nobody is given up by a number whom EC2 still knew by name: a person who accepts "missing node 1" did not mean its data.
+  const leaving = [
+    ...new Set([...state.leaving, ...described.filter((i) => i.state === 'shutting-down').map((i) => i.id)]),
+  ];
+  // What told its position and is gone since cannot be started: its answer counts for nothing.
+  const positions = state.positions.filter((p) => all.some((i) => i.id === p.node));
   const { writer } = (await context.ports.ledger.read(spec.name)).cluster;
   // A node that is there beside its replacement fills one place with it: the third may be gone, with the newest writes.
-  const places = all.filter((i) => !all.some((other) => other.tags[REPLACES_TAG] === i.id)).map((i) => i.id);
+  const there = [...new Set([...all.map((i) => i.id), ...leaving])];
+  const places = there.filter((id) => !described.some((other) => canTell(other) && other.tags[REPLACES_TAG] === id));
   const missing = spec.nodes - new Set([...places, ...state.giveUp]).size;
-  const nodes = [
-    ...all.map((i) => i.id),
-    ...Array.from({ length: Math.max(0, missing) }, (_, i) => `missing node ${i + 1}`),
-  ];
+  const nodes = [...there, ...Array.from({ length: Math.max(0, missing) }, (_, i) => `missing node ${i + 1}`)];
   const choice = chooseNode({
     nodes,
-    positions: state.positions,
+    positions,
     giveUp: state.giveUp,
     primary: [
       ...new Set([

@@ -3,8 +3,9 @@ import { serves } from '../../model/galera.ts';
 import { RecoveryError } from '../../model/recovery.ts';
 import { advance, mustSucceed } from '../../recovery/command.ts';
 import { mayDestroy } from '../../recovery/guard.ts';
-import { describe, inWords, probeAll, statusOf } from '../../recovery/nodes.ts';
+import { describe, inWords, probeAll } from '../../recovery/nodes.ts';
 import { askForReconcile } from '../../recovery/route.ts';
+import { galeraStatusOf } from '../../recovery/status.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step } from '../../recovery/step.ts';
 import { DEADLINES, failAfter } from '../../recovery/wait.ts';
@@ -44,7 +45,7 @@ export const awaitPrimary: Step<BootstrapState> = async (state, context) => {
   const { node } = chosenOf(state);
   const instance = await describe(context, node);
   const [found] = await probeAll(context, await loadSpec(context), instance === null ? [] : [instance]);
-  const status = found === undefined ? null : statusOf(found);
+  const status = found === undefined ? null : galeraStatusOf(found);
   if (status !== null && serves(status)) {
     await record(
       context,

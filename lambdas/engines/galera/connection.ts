@@ -5,20 +5,10 @@
 import { createConnection, type Connection as Protocol, type ConnectionOptions } from 'mysql2';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { DbCredentials, Prober } from '../../cloud/ports.ts';
-import type { StatusRow } from './status.ts';
-
-type Target = Parameters<Prober['probe']>[0];
-
-/** The socket ended before the server had said what it should; `cause` is the socket's own error, if any. */
-export class ConnectionEnded extends Error {
-  override readonly name = 'ConnectionEnded';
-}
-
-/** Somebody is there whom we cannot ask. The message goes on after the server's address: "refuses the probe: …". */
-export class Refused extends Error {
-  override readonly name = 'Refused';
-}
+import type { DbCredentials, DbTarget } from '../../cloud/ports.ts';
+import { ConnectionEnded, Refused } from '../errors.ts';
+import type { ProbeConnection } from '../probing.ts';
+import { STATUS_SQL, type StatusRow } from './status.ts';
 
 const PROTOCOL_VERSION = 10;
 const ERROR_MARK = 0xff;
@@ -38,7 +28,11 @@ const refuse = (plugin: string) => (): never => {
   throw unsupported(plugin);
 };
 
-function optionsFor(socket: Socket, { host, port, tls }: Target, { user, password }: DbCredentials): ConnectionOptions {
+function optionsFor(
+  socket: Socket,
+  { host, port, tls }: DbTarget,
+  { user, password }: DbCredentials,
+): ConnectionOptions {
   const ca = typeof tls === 'object' ? tls.ca : undefined;
   return {
     stream: socket,
@@ -107,7 +101,7 @@ function rowsOf(results: unknown): readonly StatusRow[] | null {
   return rows.every(isStatus) ? rows : null;
 }
 
-export class Connection {
+export class Connection implements ProbeConnection<readonly StatusRow[]> {
   readonly #socket: Socket;
   #protocol: Protocol | null = null;
   #end: Error | null = null;
@@ -130,17 +124,17 @@ export class Connection {
    * Waits for the greeting and begins the login; whether that succeeds, the first query tells.
    * Throws Refused or ConnectionEnded. Has no deadline of its own: destroy the connection.
    */
-  async login(target: Target, credentials: DbCredentials): Promise<void> {
+  async login(target: DbTarget, credentials: DbCredentials): Promise<void> {
     await this.#greeting();
     const protocol = createConnection(optionsFor(this.#socket, target, credentials));
     protocol.on('error', (error: Error) => this.#fail(error));
     this.#protocol = protocol;
   }
 
-  /** First two columns of the rows of all results; at least two statements. Throws as `login` does. */
-  query(sql: string): Promise<readonly StatusRow[]> {
+  /** First two columns of the rows of all results. Throws as `login` does. */
+  ask(): Promise<readonly StatusRow[]> {
     return this.#unlessEnded((resolve) => {
-      this.#protocol?.query(sql, (error, results: unknown) => {
+      this.#protocol?.query(STATUS_SQL, (error, results: unknown) => {
         const rows = error === null ? rowsOf(results) : null;
         if (rows !== null) resolve(rows);
         else this.#fail(error ?? new Error('it answers without rows'));

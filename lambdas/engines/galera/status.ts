@@ -3,14 +3,10 @@
  * Source: https://galeracluster.com/library/documentation/galera-status-variables.html
  */
 import type { GaleraState, GaleraStatus } from '../../model/galera.ts';
+import type { ParsedStatus } from '../probing.ts';
 
 /** Name and value, as SHOW prints them. */
 export type StatusRow = readonly [name: string, value: string | null];
-
-export type ParsedStatus =
-  | { readonly ok: true; readonly status: GaleraStatus }
-  /** It answers, but not as a Galera node does: `reason` names what was missing. */
-  | { readonly ok: false; readonly reason: string };
 
 /**
  * One round trip (two statements). SHOW is answered without quorum too, where SELECT is refused with error 1047; it needs
@@ -53,7 +49,7 @@ function hostOf(entry: string): string {
 }
 
 /** `seqno` and `viewId` are -1 where the node has none. Never throws. */
-export function parseStatus(rows: readonly StatusRow[]): ParsedStatus {
+export function parseStatus(rows: readonly StatusRow[]): ParsedStatus<GaleraStatus> {
   const values = new Map(rows.map(([name, value]) => [name.toLowerCase(), value ?? '']));
   const missing = ['wsrep_ready', 'wsrep_local_state', 'wsrep_cluster_status'].filter((name) => !values.has(name));
   if (missing.length > 0) {

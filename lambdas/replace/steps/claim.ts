@@ -5,7 +5,8 @@ import type { ClusterSpec } from '../../model/spec.ts';
 import type { Instance } from '../../model/view.ts';
 import { takeClaim } from '../../recovery/claim.ts';
 import { mustBeOurs } from '../../recovery/guard.ts';
-import { isLive, isServing, probeAll } from '../../recovery/nodes.ts';
+import { isLive } from '../../recovery/nodes.ts';
+import { serves, servingOf } from '../../recovery/serving.ts';
 import { loadSpec } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { dataVolumeOf, orphanedVolume } from '../choose-volume.ts';
@@ -31,10 +32,23 @@ export const claim: Step<ReplaceState> = async (state, context) => {
   const zone = node?.zone ?? null;
   const kept = node === null ? null : dataVolumeOf(node, spec.dataDevice);
   const volume = state.node === null ? null : (kept ?? (await findOrphan(context, zone)));
-  const path = { rejoin: 'rejoin', replace: 'fence', add: 'launch' } as const;
   // `lost.volume` is what is known to be the node's own; a volume found by elimination may be used, never deleted.
-  return { path: path[state.mode], lost: { zone, volume: kept }, volume };
+  return { path: pathOf(state, node), lost: { zone, volume: kept }, volume };
 };
+
+function pathOf({ mode }: ReplaceState, node: Instance | null): ReplaceState['path'] {
+  switch (mode) {
+    case 'rejoin':
+      return 'rejoin';
+    case 'replace':
+      return 'fence';
+    case 'add':
+      return 'launch';
+    case 'roll':
+      // What an earlier try has stopped already is not drained again.
+      return node?.state === 'running' ? 'drain' : 'fence';
+  }
+}
 
 async function lostNode(
   state: ReplaceState,
@@ -59,25 +73,23 @@ async function nothingToDo(
   const live = all.filter(isLive);
   if (state.mode === 'add') {
     const there = live.filter((i) => !adoptable(i, context.incident, null));
-    const serving = (
-      await probeAll(
-        context,
-        spec,
-        live.filter((i) => adoptable(i, context.incident, null)),
-      )
-    ).filter(isServing);
+    const serving = await servingOf(
+      context,
+      spec,
+      live.filter((i) => adoptable(i, context.incident, null)),
+    );
     const count = there.length + serving.length;
     return count >= spec.nodes ? `${count} of ${spec.nodes} nodes are there` : null;
   }
-  if (node !== null && (await serves(context, spec, node))) return `${node.id} serves again`;
+  const there = node !== null && (await serves(context, spec, node));
+  if (state.mode === 'roll') {
+    if (node?.state === 'running' && !there) {
+      return `${node.id} does not serve, and what is lost is not replaced by plan: reconcile sees to it`;
+    }
+  } else if (there) return `${node.id} serves again`;
   const successors = live.filter((i) => i.tags[REPLACES_TAG] === state.node);
-  const successor = (await probeAll(context, spec, successors)).find(isServing);
+  const [successor] = await servingOf(context, spec, successors);
   return successor === undefined ? null : `${successor.instance.id} has replaced ${state.node ?? ''} already`;
-}
-
-export async function serves(context: StepContext, spec: ClusterSpec, node: Instance): Promise<boolean> {
-  if (node.state !== 'running') return false;
-  return (await probeAll(context, spec, [node])).some(isServing);
 }
 
 async function findOrphan({ ports, cluster }: StepContext, zone: string | null): Promise<string | null> {

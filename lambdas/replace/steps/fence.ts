@@ -4,11 +4,11 @@ import { explain } from '../../recovery/finish.ts';
 import { mayDestroy, mustBeOurs, othersServe } from '../../recovery/guard.ts';
 import { describe } from '../../recovery/nodes.ts';
 import { isRefusal } from '../../recovery/refusal.ts';
+import { serves } from '../../recovery/serving.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { DEADLINES, failAfter } from '../../recovery/wait.ts';
 import type { ReplaceState } from '../state.ts';
-import { serves } from './claim.ts';
 
 /**
  * @throws RecoveryError FenceFailed (not ours, or EC2 does not get it down), ClaimLost, BrakeEngaged, QuorumAtRisk.
@@ -25,6 +25,7 @@ export const fence: Step<ReplaceState> = async (state, context) => {
     outcome: null,
     progress: null,
     refusedSinceMs: null,
+    standstill: null,
   };
   const instance = await describe(context, state.node);
   if (instance === null || instance.state === 'terminated' || instance.state === 'stopped') {

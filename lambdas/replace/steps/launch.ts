@@ -5,8 +5,9 @@ import { INCIDENT_TAG, REPLACES_TAG } from '../../model/spec.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
 import type { Instance } from '../../model/view.ts';
 import { holdClaim } from '../../recovery/guard.ts';
-import { isLive, isMember, isOurs, probeAll } from '../../recovery/nodes.ts';
+import { isLive, isOurs } from '../../recovery/nodes.ts';
 import { isRefusal } from '../../recovery/refusal.ts';
+import { look } from '../../recovery/serving.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { chooseSubnets } from '../choose-zone.ts';
@@ -85,8 +86,8 @@ async function alreadyThere(
   volume: string | null,
 ): Promise<Instance | null> {
   const found = all.filter((i) => isOurs(i, spec.name) && adoptable(i, context.incident, state.node));
-  const nodes = await probeAll(context, spec, found);
-  const strangers = state.node === null ? nodes.filter((n) => !isMember(n)) : nodes;
+  const { engine, nodes, reference } = await look(context, spec, found);
+  const strangers = state.node === null ? nodes.filter((n) => !engine.isMember(n, reference)) : nodes;
   // Without a surviving volume the joiner needs a disk of its own; one that was launched without is of no use.
   const fit = strangers.filter(
     (n) =>

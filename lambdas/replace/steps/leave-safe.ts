@@ -1,6 +1,7 @@
 /** Before giving up: takes back what was launched and never became a member. */
 import { mayDestroy } from '../../recovery/guard.ts';
-import { isMember, isOurs, probeAll } from '../../recovery/nodes.ts';
+import { isOurs } from '../../recovery/nodes.ts';
+import { look } from '../../recovery/serving.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import type { Instance } from '../../model/view.ts';
@@ -29,8 +30,9 @@ export const leaveSafe: Step<ReplaceState> = async (state, context) => {
   );
   if (launched.length === 0) return { command: null };
   const spec = await loadSpec(context);
-  for (const node of await probeAll(context, spec, launched)) {
-    if (isMember(node) || state.progress === 'Synced, Primary') {
+  const { engine, nodes, reference } = await look(context, spec, launched);
+  for (const node of nodes) {
+    if (engine.isMember(node, reference) || engine.isWhole(state.progress)) {
       await record(
         context,
         `kept-${node.instance.id}`,

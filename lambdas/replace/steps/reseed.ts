@@ -2,9 +2,11 @@
 import { RECOVERY_ERRORS, RecoveryError } from '../../model/recovery.ts';
 import type { RecoveryErrorName } from '../../model/recovery.ts';
 import { advance, tail } from '../../recovery/command.ts';
+import { scriptOf } from '../../recovery/engine.ts';
 import { explain } from '../../recovery/finish.ts';
-import { holdClaim } from '../../recovery/guard.ts';
-import { describe, isServing, probeAll } from '../../recovery/nodes.ts';
+import { holdClaim, mayDestroy, notTheWriter } from '../../recovery/guard.ts';
+import { describe } from '../../recovery/nodes.ts';
+import { servingOf } from '../../recovery/serving.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { DEADLINES, failAfter } from '../../recovery/wait.ts';
@@ -16,17 +18,26 @@ import { joinerOf } from './await-running.ts';
 const MOST_RESEEDS = 2;
 
 /**
- * After a failure on the surviving volume: a peer. After a failure from a peer: once more if the donor has died
- * meanwhile. Otherwise the failure stands.
+ * After a failure on the surviving volume, or when the data of a node that is rejoined in place is of no use: a peer. After
+ * a failure from a peer: once more if the donor has died meanwhile. Otherwise the failure stands; a node that could not be
+ * rejoined in place is replaced.
  * @throws RecoveryError the one that led here, when nothing is left to try; ClaimLost.
  */
 export const reseed: Step<ReplaceState> = async (state, context) => {
   const joiner = joinerOf(state);
+  const inPlace = joiner === state.node;
+  const spec = await loadSpec(context);
+  const document = scriptOf(spec, 'stop');
   const failed = explain(state.error ?? { Error: 'SeedFailed', Cause: 'no error was handed over' });
   if (context.asked === 0) {
-    const why = await whyAgain(state, context);
+    const why = await whyAgain(state, context, failed.name);
+    // Its disk holds a broken copy: the replacement gets one of its own, and this one is retired with the node.
+    if (why === null && inPlace) return { ready: true, path: 'fence', volume: null, seed: 'peer' };
     if (why === null) throw new RecoveryError(asRecoveryError(failed.name), failed.sentence);
-    await holdClaim(context);
+    if (inPlace) {
+      const act = `move the data of ${joiner} aside`;
+      notTheWriter(spec, await mayDestroy(context, act), joiner, act);
+    } else await holdClaim(context);
     if (state.seed === 'volume' && state.volume !== null) {
       await context.ports.volumes.tag(state.volume, { [UNUSABLE_TAG]: context.incident });
     }
@@ -39,10 +50,10 @@ export const reseed: Step<ReplaceState> = async (state, context) => {
   }
   // What still runs there would stand in the new data directory's way.
   const stopping = await advance(context.asked === 0 ? { ...state, command: null } : state, context, () =>
-    Promise.resolve({ instance: joiner, document: 'galera-stop', parameters: {} }),
+    Promise.resolve({ instance: joiner, document, parameters: {} }),
   );
   if (stopping.kind === 'running') {
-    failAfter(context.waitedMs, DEADLINES.prepareMs, 'SeedFailed', () => `galera-stop on ${joiner} has not ended`);
+    failAfter(context.waitedMs, DEADLINES.prepareMs, 'SeedFailed', () => `${document} on ${joiner} has not ended`);
     return { ready: false, command: stopping.command };
   }
   if (stopping.kind === 'failed') {
@@ -50,21 +61,24 @@ export const reseed: Step<ReplaceState> = async (state, context) => {
     await record(
       context,
       `stop-failed-${state.reseeds}`,
-      `galera-stop on ${joiner} failed`,
+      `${document} on ${joiner} failed`,
       tail(stopping.error || stopping.output) || `exit code ${stopping.exitCode}`,
     );
   }
-  const anew = { seed: 'peer', donor: null, error: null, progress: null, refusedSinceMs: null } as const;
-  return { ready: true, ...anew, reseeds: state.reseeds + 1 };
+  const waited = { donor: null, progress: null, refusedSinceMs: null, standstill: null } as const;
+  return { ready: true, path: 'on', seed: 'peer', error: null, ...waited, reseeds: state.reseeds + 1 };
 };
 
-async function whyAgain(state: ReplaceState, context: StepContext): Promise<string | null> {
+async function whyAgain(state: ReplaceState, context: StepContext, failed: string): Promise<string | null> {
   if (state.reseeds >= MOST_RESEEDS) return null;
+  const inPlace = state.joiner === state.node;
+  if (inPlace && state.reseeds === 0 && failed === 'SeedFailed')
+    return `the data on ${state.joiner ?? ''} is of no use`;
   if (state.seed === 'volume') return `the data on ${state.volume ?? 'the surviving volume'} could not be used`;
   if (state.donor === null) return null;
   const instance = await describe(context, state.donor);
-  const nodes = await probeAll(context, await loadSpec(context), instance === null ? [] : [instance]);
-  return nodes.some(isServing) ? null : `the donor ${state.donor} does not serve any more`;
+  const there = await servingOf(context, await loadSpec(context), instance === null ? [] : [instance]);
+  return there.length > 0 ? null : `the donor ${state.donor} does not serve any more`;
 }
 
 const asRecoveryError = (name: string): RecoveryErrorName =>

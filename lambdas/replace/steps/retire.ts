@@ -3,12 +3,12 @@ import type { Instance } from '../../model/view.ts';
 import { CLUSTER_TAG } from '../../model/spec.ts';
 import { mayDestroy, mustBeOurs, othersServe } from '../../recovery/guard.ts';
 import { describe } from '../../recovery/nodes.ts';
+import { serves } from '../../recovery/serving.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { DEADLINES } from '../../recovery/wait.ts';
 import type { ReplaceState } from '../state.ts';
 import { joinerOf } from './await-running.ts';
-import { serves } from './claim.ts';
 
 /** @throws RecoveryError ClaimLost, BrakeEngaged, QuorumAtRisk: the definition reports what was left. */
 export const retire: Step<ReplaceState> = async (state, context) => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { RecoveryMode } from '../../../lambdas/model/ledger.ts';
 import type { RecoveryInput } from '../../../lambdas/model/recovery.ts';
 import { aSpec } from '../../fakes/index.ts';
 import { poll } from '../moto.ts';
@@ -16,12 +17,19 @@ export function workflowsContract(world: () => World): void {
   });
 
   describe('Workflows', () => {
-    it('starts the machine of the mode and answers the execution', async () => {
-      const replace = await world().workflows.start('orders-1', input());
-      const bootstrap = await world().workflows.start('orders-1', input({ mode: 'bootstrap', node: null }));
-      expect(replace).toMatch(/:execution:[^:]*replace[^:]*:orders-1$/);
-      expect(bootstrap).toMatch(/:execution:[^:]*bootstrap[^:]*:orders-1$/);
-      for (const arn of [replace, bootstrap]) expect(await world().workflows.state(arn)).toBe('RUNNING');
+    it.each([
+      ['rejoin', 'replace'],
+      ['replace', 'replace'],
+      ['add', 'replace'],
+      ['roll', 'replace'],
+      ['bootstrap', 'bootstrap'],
+      ['failover', 'failover'],
+      ['switchover', 'switchover'],
+      ['rolling', 'rolling'],
+    ] satisfies [RecoveryMode, string][])('mode %s runs on the machine %s', async (mode, machine) => {
+      const execution = await world().workflows.start(`orders-${mode}`, input({ mode, node: null }));
+      expect(execution).toMatch(new RegExp(`:execution:${machine}:orders-${mode}$`));
+      expect(await world().workflows.state(execution)).toBe('RUNNING');
     });
 
     it('an execution of that name is as good, whatever its input and whether or not it ended', async () => {

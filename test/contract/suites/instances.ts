@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { LaunchRequest } from '../../../lambdas/cloud/ports.ts';
-import { CLUSTER_TAG, INCIDENT_TAG, REPLACES_TAG } from '../../../lambdas/model/spec.ts';
+import { CLUSTER_TAG, INCIDENT_TAG, REPLACES_TAG, TEMPLATE_VERSION_TAG } from '../../../lambdas/model/spec.ts';
 import { poll } from '../moto.ts';
 import type { World } from '../world.ts';
 import { aCluster } from '../world.ts';
@@ -52,6 +52,32 @@ export function instancesContract(world: () => World): void {
       const data = described?.volumes.find((v) => v.device === '/dev/sdf');
       const [volume] = await world().volumes.byIds([data?.volumeId ?? '']);
       expect(volume).toMatchObject({ attachedTo: launched.id, device: '/dev/sdf', tags: { [CLUSTER_TAG]: c } });
+    });
+
+    it('what is launched carries the number of the version that it was launched from', async () => {
+      const [c, newer] = [aCluster(), aCluster()];
+      await world().instances.launch(request(c));
+      await world().instances.launch(request(newer, { launchTemplate: { ...world().template, version: '$Latest' } }));
+      const versions = async (cluster: string) =>
+        (await world().instances.ofCluster(cluster)).map((i) => i.tags[TEMPLATE_VERSION_TAG]);
+      expect(await versions(c)).toEqual(['1']);
+      expect(await versions(newer)).toEqual(['2']);
+    });
+
+    it.each([
+      ['$Default', '1'],
+      ['$Latest', '2'],
+      ['1', '1'],
+      ['2', '2'],
+    ])('version %s of the template is number %s', async (version, number) => {
+      expect(await world().instances.templateVersion({ ...world().template, version })).toBe(number);
+    });
+
+    it('a version or a template that does not exist is refused, naming it', async () => {
+      const { id } = world().template;
+      await expect(world().instances.templateVersion({ id, version: '7' })).rejects.toThrow(/7/);
+      const unknown = 'lt-0ffffffffffffff00';
+      await expect(world().instances.templateVersion({ id: unknown, version: '$Latest' })).rejects.toThrow(/template/i);
     });
 
     it('an instance that replaces none carries no such tag', async () => {

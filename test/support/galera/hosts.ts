@@ -60,6 +60,7 @@ export async function runCommand(
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdin.on('error', () => undefined); // a command that reads nothing may have ended by now
   child.stdin.end(options.input ?? '');
   const code = await new Promise<number>((resolve, reject) => {
     child.once('error', reject);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { bootstrapping } from '../../../lambdas/bootstrap/steps.ts';
 import { bootstrapDefinition } from '../../../lib/workflows/bootstrap.ts';
 import { HostOffline } from '../../../lambdas/cloud/ports.ts';
+import { INCIDENT_TAG, REPLACES_TAG } from '../../../lambdas/model/spec.ts';
 import { READER_GROUP, STATE_UUID, aStatus, answered } from '../../fakes/index.ts';
 import { World, failed } from '../../support/recovery-world.ts';
 import type { Run } from '../../support/asl.ts';
@@ -161,6 +162,51 @@ describe('the bootstrap workflow refuses', () => {
     const missing = down();
     missing.terminates(missing.node(2).id);
     await refused(missing, 'NodeDidNotAnswer');
+  });
+
+  it('rule 4: when "missing node 1" is given up and EC2 still knows who that is: asked for by its id, gone by then or not', async () => {
+    for (const terminateMs of [500, 3_600_000]) {
+      const world = down();
+      const { id } = world.node(2);
+      world.aws.setState(id, 'shutting-down');
+      world.aws.passages.set(id, { to: 'terminated', atMs: world.aws.clock.nowMs() + terminateMs });
+      await refused(world, 'NodeDidNotAnswer', ['missing node 1']);
+      expect(reason(world)).toContain(`no position is known of ${id}`);
+    }
+  });
+
+  it('rule 4: when the most advanced node told its position and EC2 ended it then', async () => {
+    for (const terminateMs of [500, 3_600_000]) {
+      const world = down();
+      const { id } = world.node(1);
+      // The last to answer, while the most advanced one leaves.
+      world.aws.offline.add(world.node(2).id);
+      let looks = 0;
+      world.onCall = (call) => {
+        if (call.operation !== 'HostCommands.state' || call.args[0] !== id) return;
+        looks += 1;
+        if (looks !== 2) return;
+        world.aws.offline.delete(world.node(2).id);
+        world.aws.setState(id, 'shutting-down');
+        world.aws.passages.set(id, { to: 'terminated', atMs: world.aws.clock.nowMs() + terminateMs });
+      };
+      await refused(world, 'NodeDidNotAnswer');
+      expect(looks).toBe(2);
+    }
+  });
+
+  it('rule 4: when "missing node 1" is given up and the instance was launched in place of one that EC2 has forgotten', async () => {
+    const world = down();
+    const lost = world.node(2);
+    world.aws.instances.delete(lost.id);
+    const joiner = world.aws.addInstance({
+      cluster: 'orders',
+      tags: { [INCIDENT_TAG]: 'orders-1', [REPLACES_TAG]: lost.id },
+      volumes: [],
+    });
+    world.aws.setState(joiner.id, 'shutting-down');
+    await refused(world, 'NodeDidNotAnswer', ['missing node 1']);
+    expect(reason(world)).toContain(joiner.id);
   });
 
   it('rule 4: when the position script keeps failing on a node', async () => {

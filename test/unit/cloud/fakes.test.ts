@@ -50,7 +50,7 @@ describe('FakeAws', () => {
     cluster: 'orders',
     incident: 'inc-1',
     replaces: null,
-    launchTemplate: { id: 'lt-1', version: '1' },
+    launchTemplate: { id: aSpec().launchTemplate.id, version: '1' },
     subnetId: 'subnet-00000000000000000',
     clientToken: 'token',
     withoutDevice: null,

@@ -11,6 +11,7 @@ const needs = async (service: string, operation: string, params: Record<string, 
 describe('the permissions that a call needs', () => {
   it.each<[string, string, Record<string, unknown>, readonly string[]]>([
     ['ec2', 'DescribeInstances', {}, ['ec2:DescribeInstances *']],
+    ['ec2', 'DescribeLaunchTemplateVersions', { LaunchTemplateId: 'lt-1' }, ['ec2:DescribeLaunchTemplateVersions *']],
     [
       'ec2',
       'StopInstances',
@@ -115,6 +116,7 @@ describe('the permissions that a call needs', () => {
       ),
     ],
     ['states', 'StartExecution', { stateMachineArn: 'arn:m' }, ['states:StartExecution arn:m']],
+    ['states', 'DescribeExecution', { executionArn: 'arn:e' }, ['states:DescribeExecution arn:e']],
     [
       'lambda',
       'Invoke',

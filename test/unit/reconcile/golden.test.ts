@@ -11,6 +11,8 @@ import { diagnose } from '../../../lambdas/reconcile/diagnose.ts';
 import { plan } from '../../../lambdas/reconcile/plan.ts';
 import { shortChanges, shortDiagnoses, shortOutcome, shortRefusals, viewOf } from './scenario.ts';
 import type { Scenario } from './scenario.ts';
+import { postgresViewOf } from './postgres-scenario.ts';
+import type { PostgresScenario } from './postgres-scenario.ts';
 
 interface Expectation {
   readonly diagnoses: readonly string[];
@@ -23,8 +25,8 @@ const root = fileURLToPath(new URL('../../golden/', import.meta.url));
 const names = readdirSync(root).sort();
 const read = (name: string, file: string): unknown => JSON.parse(readFileSync(`${root}${name}/${file}`, 'utf8'));
 
-function whatComesOut(scenario: Scenario): Expectation {
-  const view = viewOf(scenario);
+function whatComesOut(scenario: Scenario | PostgresScenario): Expectation {
+  const view = 'engine' in scenario ? postgresViewOf(scenario) : viewOf(scenario);
   const diagnoses = diagnose(view);
   const planned = plan(view, diagnoses, view.atMs);
   return {
@@ -37,7 +39,7 @@ function whatComesOut(scenario: Scenario): Expectation {
 
 describe('golden scenarios', () => {
   it.each(names)('%s', (name) => {
-    const actual = whatComesOut(read(name, 'state.json') as Scenario);
+    const actual = whatComesOut(read(name, 'state.json') as Scenario | PostgresScenario);
     if (process.env['REJOIN_WRITE_GOLDEN'] === '1') {
       writeFileSync(`${root}${name}/expect.json`, `${JSON.stringify(actual, null, 2)}\n`);
     }

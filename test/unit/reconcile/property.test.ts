@@ -1,10 +1,12 @@
 /** What holds for every situation, however odd: thousands of random ones. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Change, Plan } from '../../../lambdas/model/change.ts';
-import type { ClusterView, Target } from '../../../lambdas/model/view.ts';
+import type { Plan } from '../../../lambdas/model/change.ts';
+import { servesInNeed } from '../../../lambdas/model/galera.ts';
+import type { ClusterView } from '../../../lambdas/model/view.ts';
 import { diagnose } from '../../../lambdas/reconcile/diagnose.ts';
 import { plan } from '../../../lambdas/reconcile/plan.ts';
+import { present, routed, step } from './carry-out.ts';
 import { idOf, viewOf } from './scenario.ts';
 import type { NodeNote, Scenario } from './scenario.ts';
 
@@ -75,60 +77,10 @@ const holds = (property: (view: ClusterView, p: Plan) => void): void => {
   );
 };
 
-/** The view as it is when the plan's routing has been carried out. */
-function routed(view: ClusterView, changes: readonly Change[]): ClusterView {
-  let next = view;
-  for (const c of changes) next = step(next, c);
-  return next;
-}
-
-function step(view: ClusterView, c: Change): ClusterView {
-  switch (c.kind) {
-    case 'SetWriter':
-      return { ...view, ledger: { ...view.ledger, writer: c.to, epoch: view.ledger.epoch + 1 } };
-    case 'Deregister':
-      return withTargets(view, c.groupArn, (all) =>
-        all.map((t) => (c.targets.some((x) => x.id === t.id && x.port === t.port) ? { ...t, state: 'draining' } : t)),
-      );
-    case 'Register':
-      return withTargets(view, c.groupArn, (all) => [
-        ...all.filter((t) => !c.targets.some((x) => x.id === t.id && x.port === t.port)),
-        ...c.targets.map((t): Target => ({ ...t, state: 'healthy' })),
-      ]);
-    case 'UpsertRecord':
-      return {
-        ...view,
-        dns: view.dns.map((d) => ({ ...d, values: [c.value], recordTtlSeconds: c.ttlSeconds, owner: view.spec.name })),
-      };
-    case 'NoteSuspicion': {
-      const others = Object.entries(view.ledger.suspicions).filter(([id]) => id !== c.node);
-      const suspicions = Object.fromEntries(c.suspicion === null ? others : [...others, [c.node, c.suspicion]]);
-      return { ...view, ledger: { ...view.ledger, suspicions } };
-    }
-    case 'OpenIncident':
-    case 'CloseIncident':
-    case 'ReleaseClaim':
-    case 'SettleDrain':
-    case 'StartRecovery':
-      return view;
-  }
-}
-
-const withTargets = (
-  view: ClusterView,
-  arn: string,
-  change: (all: readonly Target[]) => readonly Target[],
-): ClusterView => ({
-  ...view,
-  targetGroups: view.targetGroups.map((g) => (g.arn === arn ? { ...g, targets: change(g.targets) } : g)),
-});
-
 const serving = (view: ClusterView): string[] =>
   view.nodes
-    .filter((n) => n.probe.kind === 'answered' && n.probe.status.component === 'Primary' && n.probe.status.ready)
+    .filter(({ probe }) => probe.kind === 'answered' && probe.status.engine === 'galera' && servesInNeed(probe.status))
     .map((n) => n.instance.id);
-const present = (targets: readonly Target[]): string[] =>
-  targets.filter((t) => t.state !== 'draining').map((t) => t.id);
 
 describe('for every situation', () => {
   it('rule 1: a healthy endpoint is never emptied, and keeps a serving target if it had one', () => {

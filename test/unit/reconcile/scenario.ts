@@ -3,9 +3,11 @@
  * instance `i-0000000000000000a` at 10.0.0.10 in the first zone, and so on. What is not said is as in a healthy cluster of
  * three: every node Synced and in the read group, `a` the writer.
  */
-import type { ClusterLedger, Maintenance } from '../../../lambdas/model/ledger.ts';
+import { EMPTY_LEDGER } from '../../../lambdas/model/ledger.ts';
+import type { ClusterLedger, Maintenance, RecoveryMode } from '../../../lambdas/model/ledger.ts';
 import type { GaleraState, GaleraStatus } from '../../../lambdas/model/galera.ts';
 import type { Change, Plan, Refusal } from '../../../lambdas/model/change.ts';
+import type { QuorumSet } from '../../../lambdas/model/quorum.ts';
 import type { Diagnosis } from '../../../lambdas/model/diagnosis.ts';
 import { INCIDENT_TAG, REPLACES_TAG } from '../../../lambdas/model/spec.ts';
 import type { ClusterSpec } from '../../../lambdas/model/spec.ts';
@@ -57,7 +59,7 @@ export interface Scenario {
   readonly dns?: { readonly says?: string; readonly owner?: string | null; readonly ttl?: number };
   readonly maintenance?: string;
   readonly claim?: {
-    readonly mode: 'rejoin' | 'replace' | 'add' | 'bootstrap';
+    readonly mode: RecoveryMode;
     readonly node?: string;
     readonly joiner?: string;
     readonly donor?: string;
@@ -65,14 +67,19 @@ export interface Scenario {
     readonly forSeconds?: number;
   };
   readonly brake?: string;
-  readonly escalation?: { readonly node?: string; readonly forSeconds: number; readonly attempts?: number };
+  readonly escalation?: {
+    readonly node?: string;
+    readonly forSeconds: number;
+    readonly attempts?: number;
+    readonly reason?: string;
+  };
   readonly incident?: { readonly node?: string; readonly diagnosis?: string; readonly forSeconds?: number };
 }
 
 export const idOf = (letter: string): string => (letter.length === 1 ? `i-${letter.padStart(17, '0')}` : letter);
-const letterOf = (text: string): string => text.replaceAll(/i-0{16}([0-9a-z])/g, '$1');
-const addressOf = (letter: string): string => `10.0.0.${parseInt(letter, 36)}`;
-const ago = (seconds: number): number => NOW_MS - seconds * 1000;
+export const letterOf = (text: string): string => text.replaceAll(/i-0{16}([0-9a-z])/g, '$1');
+export const addressOf = (letter: string): string => `10.0.0.${parseInt(letter, 36)}`;
+export const ago = (seconds: number): number => NOW_MS - seconds * 1000;
 
 export function viewOf(s: Scenario): ClusterView {
   const spec = aSpec({ policy: s.policy ?? 'HEAL', nodes: s.specNodes ?? 3 });
@@ -149,16 +156,16 @@ function probeOf(letter: string, n: NodeNote, inside: readonly string[]): Probe 
   return { kind: 'answered', atMs: NOW_MS, tookMs: 3, status };
 }
 
-const targets = (text: string): Target[] =>
+export const targets = (text: string, standardPort = PORT): Target[] =>
   text
     .split(' ')
     .filter((t) => t !== '')
     .map((t) => {
       const [, letter = '', port, state] = /^([^:/]+)(?::(\d+))?(?:\/(.+))?$/.exec(t) ?? [];
-      return { id: idOf(letter), port: Number(port ?? PORT), state: (state ?? 'healthy') as TargetState };
+      return { id: idOf(letter), port: Number(port ?? standardPort), state: (state ?? 'healthy') as TargetState };
     });
 
-function dnsOf(s: Scenario, writer: string | null): DnsView {
+export function dnsOf(s: Pick<Scenario, 'dns'>, writer: string | null): DnsView {
   const says = s.dns?.says ?? writer ?? '';
   const values = says === '' ? [] : [says.includes('.') ? says : addressOf(says)];
   const owner = s.dns?.owner === undefined ? (values.length === 0 ? null : 'orders') : s.dns.owner;
@@ -166,7 +173,11 @@ function dnsOf(s: Scenario, writer: string | null): DnsView {
   return { zoneId: ZONE_ID, name: RECORD_NAME, ttlSeconds: 5, values, recordTtlSeconds, owner };
 }
 
-function ledgerOf(s: Scenario, nodes: ReadonlyMap<string, NodeNote>, writer: string | null): ClusterLedger {
+export function ledgerOf(
+  s: Pick<Scenario, 'maintenance' | 'claim' | 'escalation' | 'incident'>,
+  nodes: ReadonlyMap<string, Pick<NodeNote, 'suspectForSeconds' | 'suspectOf'> & { readonly says?: string }>,
+  writer: string | null,
+): ClusterLedger {
   const maintenance: Maintenance | null =
     s.maintenance === undefined ? null : { node: idOf(s.maintenance), by: 'ada', sinceMs: ago(60) };
   const named = (letter: string | undefined): string | null => (letter === undefined ? null : idOf(letter));
@@ -177,6 +188,7 @@ function ledgerOf(s: Scenario, nodes: ReadonlyMap<string, NodeNote>, writer: str
     return [[idOf(letter), { sinceMs: ago(n.suspectForSeconds), kind }] as const];
   });
   return {
+    ...EMPTY_LEDGER,
     epoch: 7,
     writer: writer === null ? null : idOf(writer),
     maintenance,
@@ -198,7 +210,7 @@ function ledgerOf(s: Scenario, nodes: ReadonlyMap<string, NodeNote>, writer: str
           incident,
           attempts: s.escalation.attempts ?? 1,
           atMs: ago(s.escalation.forSeconds),
-          reason: 'SeedFailed',
+          reason: s.escalation.reason ?? 'SeedFailed',
         }
       : null,
     incident: s.incident
@@ -227,6 +239,10 @@ export const shortOutcome = (p: Plan): string =>
 const group = (arn: string): string => (arn === WRITER_GROUP ? 'writer group' : 'read group');
 const letters = (some: readonly { readonly id: string }[]): string => some.map((t) => letterOf(t.id)).join(' ');
 
+const shortSlot = (name: string): string => letterOf(name.replaceAll('_', '-'));
+const shortSet = (set: QuorumSet): string =>
+  set.need === 0 ? 'nobody' : `${set.need} of ${set.standbys.map(letterOf).join(' ')}`;
+
 function shortChange(c: Change): string {
   switch (c.kind) {
     case 'SetWriter':
@@ -246,7 +262,13 @@ function shortChange(c: Change): string {
     case 'ReleaseClaim':
       return `release the claim${c.escalation ? `, attempt ${c.escalation.attempts} failed` : ''}`;
     case 'StartRecovery':
-      return `start ${letterOf(c.executionName)}`;
+      return `start ${letterOf(c.executionName)}${c.accept === undefined ? '' : `, accepting ${letterOf(c.accept)}`}`;
+    case 'SetSync':
+      return `ledger ${c.to.sets.map(shortSet).join(' | ')}${c.to.barrierLsn === null ? '' : ` since ${c.to.barrierLsn}`}; ${c.setting === null ? 'the setting stays' : `set ${letterOf(c.node)} to ${letterOf(c.setting.to) || 'nobody'}`}`;
+    case 'SetSlots':
+      return `slots on ${letterOf(c.node)}:${[...c.create.map((x) => ` +${shortSlot(x)}`), ...c.drop.map((x) => ` -${shortSlot(x)}`)].join('')}`;
+    case 'Follow':
+      return `${letterOf(c.node)} follows ${letterOf(c.primary)}`;
     case 'NoteSuspicion':
       return c.suspicion === null ? `trust ${letterOf(c.node)}` : `suspect ${letterOf(c.node)}: ${c.suspicion.kind}`;
   }

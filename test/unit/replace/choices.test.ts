@@ -2,13 +2,16 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '../../../lambdas/cloud/ports.ts';
 import type { Instance, Node } from '../../../lambdas/model/view.ts';
-import { chooseDonor } from '../../../lambdas/recovery/choose-donor.ts';
+import type { PostgresStatus } from '../../../lambdas/model/postgres.ts';
+import { chooseDonor, choosePostgresDonor } from '../../../lambdas/recovery/choose-donor.ts';
 import { explain } from '../../../lambdas/recovery/finish.ts';
+import { postgresRecovery } from '../../../lambdas/recovery/postgres.ts';
 import { duration, pollSeconds } from '../../../lambdas/recovery/wait.ts';
 import { chooseSubnets } from '../../../lambdas/replace/choose-zone.ts';
 import { orphanedVolume, useOf } from '../../../lambdas/replace/choose-volume.ts';
 import { clientToken } from '../../../lambdas/replace/steps/launch.ts';
 import { aStatus, answered } from '../../fakes/index.ts';
+import { POSTGRES } from '../../support/postgres-side.ts';
 
 const instance = (id: string, zone: string, state: Instance['state'] = 'running'): Instance => ({
   id,
@@ -45,6 +48,101 @@ describe('chooseDonor', () => {
   it.each(table)('%s', (_, nodes, writer, zone, expected) => {
     const donor = chooseDonor(nodes, writer, zone === null ? null : `eu-west-1${zone}`);
     expect(donor?.node.instance.id ?? null).toBe(expected);
+  });
+});
+
+const PRIMARY_HOST = '10.0.0.4';
+
+/** A primary on timeline 2 at 0/1000 unless said otherwise; with a receiver it is a standby. */
+function postgres(id: string, said: Partial<PostgresStatus>, state: Instance['state'] = 'running'): Node {
+  const status: PostgresStatus = {
+    engine: 'postgres',
+    inRecovery: false,
+    systemId: '1',
+    timeline: 2,
+    lsn: '0/1000',
+    replayLsn: null,
+    replayLagSeconds: null,
+    receiver: null,
+    followsHost: null,
+    standbys: [],
+    slots: [],
+    synchronousStandbyNames: '',
+    disk: null,
+    ...said,
+  };
+  const probe: Node['probe'] = { kind: 'answered', atMs: 0, tookMs: 1, status };
+  return { instance: { ...instance(id, 'a', state), privateIp: id === 'w' ? PRIMARY_HOST : '10.0.0.9' }, probe };
+}
+
+const receiver = (status: string, senderHost: string | null = PRIMARY_HOST): PostgresStatus['receiver'] => ({
+  status,
+  senderHost,
+  slot: null,
+  lastMessageAgoMs: 1,
+  timeline: 2,
+});
+const standby = (said: Partial<PostgresStatus> = {}): Partial<PostgresStatus> => ({
+  inRecovery: true,
+  receiver: receiver('streaming'),
+  ...said,
+});
+
+describe('what serves with PostgreSQL', () => {
+  const primary = postgres('w', {});
+  const table: readonly [string, Node, Node | null, boolean, boolean][] = [
+    ['the writer, which is a primary', primary, primary, true, true],
+    ['a primary that is not the writer', postgres('x', {}), primary, false, false],
+    ['the writer, which answers as a standby', postgres('w', standby()), postgres('w', standby()), false, false],
+    ['a replica that streams from it', postgres('x', standby()), primary, true, true],
+    ['one that lags by as much as declared', postgres('x', standby({ lsn: '0/C00' })), primary, true, true],
+    ['one that lags by more', postgres('x', standby({ lsn: '0/BFF' })), primary, false, true],
+    ['one of another timeline', postgres('x', standby({ timeline: 1 })), primary, false, true],
+    [
+      'one whose stream is not there yet',
+      postgres('x', standby({ receiver: receiver('starting') })),
+      primary,
+      false,
+      false,
+    ],
+    ['one without a stream', postgres('x', standby({ receiver: null })), primary, false, false],
+    [
+      'one that streams from another',
+      postgres('x', standby({ receiver: receiver('streaming', '10.0.0.8') })),
+      primary,
+      false,
+      false,
+    ],
+    [
+      'one that may not see the address, and follows it',
+      postgres('x', standby({ receiver: receiver('streaming', null), followsHost: PRIMARY_HOST })),
+      primary,
+      true,
+      true,
+    ],
+    ['a replica of a primary that does not answer', postgres('x', standby()), mute('w', 'a'), false, false],
+    ['a replica of nobody', postgres('x', standby()), null, false, false],
+    ['an instance that EC2 is stopping', postgres('x', standby(), 'stopping'), primary, false, false],
+  ];
+  it.each(table)('%s', (_, found, writer, serves, member) => {
+    const engine = postgresRecovery(POSTGRES);
+    const reference = { writer: writer === null ? null : 'w', primary: writer };
+    expect(engine.isServing(found, reference)).toBe(serves);
+    expect(engine.hasCaughtUp(found, reference)).toBe(serves);
+    expect(engine.isMember(found, reference)).toBe(member);
+  });
+});
+
+describe('choosePostgresDonor', () => {
+  const at = (id: string, zone: string): Node => ({ ...postgres(id, standby()), instance: instance(id, zone) });
+  const table: readonly [string, readonly Node[], string | null][] = [
+    ["a replica in the joiner's zone", [at('w', 'c'), at('x', 'a'), at('y', 'c')], 'y'],
+    ['any replica, by id', [at('w', 'c'), at('y', 'a'), at('x', 'b')], 'x'],
+    ['the primary when it is the last', [at('w', 'c')], 'w'],
+    ['nobody', [], null],
+  ];
+  it.each(table)('%s', (_, nodes, expected) => {
+    expect(choosePostgresDonor(nodes, 'w', 'eu-west-1c')?.node.instance.id ?? null).toBe(expected);
   });
 });
 

@@ -1,7 +1,7 @@
 /** What the replacement workflow makes of things going wrong. */
 import { describe, expect, it } from 'vitest';
 import { INCIDENT_TAG } from '../../../lambdas/model/spec.ts';
-import { READER_GROUP } from '../../fakes/index.ts';
+import { READER_GROUP, aStatus, answered } from '../../fakes/index.ts';
 import { World, failed } from '../../support/recovery-world.ts';
 import { INCIDENT, run, runInput } from './run.ts';
 
@@ -210,5 +210,43 @@ describe('what goes wrong on the way', () => {
     expect(ended.status).toBe('FAILED');
     expect(world.aws.published).toHaveLength(1);
     expect(world.ledger()).toMatchObject({ claim: null, escalation: { attempts: 1 } });
+  });
+});
+
+describe('a joiner that runs outside the primary component', () => {
+  const outside = (atMs: number) =>
+    answered(aStatus({ component: 'Non-Primary', state: 'Undefined', ready: false }), atMs);
+
+  it('and is the last one left gives the claim back within minutes, its data untouched', async () => {
+    const world = new World();
+    const { id } = world.node(2);
+    world.dies(id);
+    world.onCall = (call) => {
+      if (call.operation !== 'HostCommands.start') return;
+      world.says(id, outside);
+      for (const n of [world.node(0), world.node(1)]) world.dies(n.id);
+    };
+    const startedMs = world.aws.clock.nowMs();
+    const ended = await run(world, 'rejoin', world.node(2));
+    expect(ended.status).toBe('FAILED');
+    expect(world.ledger()).toMatchObject({ claim: null, escalation: { node: id } });
+    expect(world.ledger().escalation?.reason).toContain('NoDonor');
+    expect(world.aws.clock.nowMs() - startedMs).toBeLessThan(300_000);
+    expect(world.aws.callsOf('HostCommands.start').map((c) => c.args[1])).toEqual(['galera-join']);
+    expect(world.aws.callsOf('Instances.stop')).toEqual([]);
+  });
+
+  it('is waited for while others serve: it may find them yet', async () => {
+    const world = new World();
+    const { id } = world.node(2);
+    world.dies(id);
+    world.onCall = (call) => {
+      if (call.operation !== 'HostCommands.start') return;
+      const untilMs = world.aws.clock.nowMs() + 600_000;
+      world.says(id, (atMs) => (atMs < untilMs ? outside(atMs) : answered(aStatus({ nodeName: id }), atMs)));
+    };
+    const ended = await run(world, 'rejoin', world.node(2));
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(world.serving()).toContain(id);
   });
 });

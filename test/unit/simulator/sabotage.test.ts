@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { SABOTAGES } from '../../../simulator/sabotage.ts';
 import { simulate } from '../../../simulator/simulate.ts';
 
-const SEEDS = 120;
+const SEEDS = 300;
 
 describe('a sabotaged plane is caught', () => {
-  it.each(SABOTAGES)('$name', { timeout: 60_000 }, async ({ breaks, spoil }) => {
+  it.each(SABOTAGES)('$name', { timeout: 180_000 }, async ({ breaks, spoil }) => {
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       const { violations } = await simulate(seed, { sabotage: spoil });
       if (violations.some((v) => breaks.includes(v.rule))) return;
