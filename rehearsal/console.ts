@@ -2,10 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import {
   CreateLaunchTemplateVersionCommand,
+  DescribeLaunchTemplateVersionsCommand,
   EC2Client,
   ModifyInstanceAttributeCommand,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2';
+import type { RequestLaunchTemplateData } from '@aws-sdk/client-ec2';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import type { AdminConfig } from './cloud/cloud.ts';
@@ -41,11 +43,16 @@ export const loseVolumeWithInstance = (admin: AdminConfig, id: string, device: s
 /** A new version of a launch template, as after a new image. Answers its number. */
 export const newTemplateVersion = (admin: AdminConfig, launchTemplateId: string): Promise<number> =>
   using(new EC2Client(admin), async (ec2) => {
+    const latest = await ec2.send(
+      new DescribeLaunchTemplateVersionsCommand({ LaunchTemplateId: launchTemplateId, Versions: ['$Latest'] }),
+    );
+    const data = latest.LaunchTemplateVersions?.[0]?.LaunchTemplateData;
+    if (data === undefined) throw new Error(`the launch template ${launchTemplateId} has no version $Latest`);
+    // The whole of it: moto does not take over what SourceVersion names.
     const made = await ec2.send(
       new CreateLaunchTemplateVersionCommand({
         LaunchTemplateId: launchTemplateId,
-        SourceVersion: '$Latest',
-        LaunchTemplateData: { InstanceType: 'r8g.large' },
+        LaunchTemplateData: { ...(data as RequestLaunchTemplateData), InstanceType: 'r8g.large' },
       }),
     );
     const version = made.LaunchTemplateVersion?.VersionNumber;

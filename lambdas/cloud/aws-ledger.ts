@@ -83,7 +83,10 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
     claim: (cluster, claim) => takeClaim(dynamodb, table, cluster, claim),
 
     async amendClaim(cluster, execution, known) {
-      const amended = Object.entries(known).filter((e): e is [string, string | null] => e[1] !== undefined);
+      const plain = known.launch ? { ...known, launch: { ...known.launch } } : known;
+      const amended = Object.entries(plain as Record<string, Plain | undefined>).filter(
+        (e): e is [string, Plain] => e[1] !== undefined,
+      );
       const written = await update({
         key: stateKey(cluster),
         // With nothing to add the condition is still asked: the caller learns whether it holds the claim.

@@ -49,7 +49,7 @@ function transaction(table: string, cluster: string, claim: Claim): TransactWrit
           ConditionExpression: condition,
           ExpressionAttributeNames: namesIn(set, condition),
           ExpressionAttributeValues: {
-            ...toItem({ ':claim': { ...claim }, ':zero': 0, ':one': 1 }),
+            ...toItem({ ':claim': { ...claim, launch: claim.launch && { ...claim.launch } }, ':zero': 0, ':one': 1 }),
             ...(claim.node === null ? {} : { ':node': toAttribute(claim.node) }),
           },
           ReturnValuesOnConditionCheckFailure: 'ALL_OLD',

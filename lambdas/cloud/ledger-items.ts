@@ -65,6 +65,8 @@ const claim = z.object({
   node: orNull(text),
   joiner: orNull(text),
   donor: orNull(text),
+  // Absent in claims of earlier versions.
+  launch: orNull(z.object({ replaces: orNull(text), subnetId: text, withoutDevice: orNull(text) })),
   claimedAtMs: number,
 });
 const suspicion = z.object({

@@ -5,6 +5,7 @@
 import type {
   AcceptedLoss,
   Claim,
+  ClaimAmendment,
   ClusterLedger,
   Escalation,
   FleetBrake,
@@ -128,7 +129,7 @@ export interface Ledger {
    */
   claim(cluster: string, claim: Claim): Promise<number>;
   /** Adds what became known to the claim. Throws Conflict when `execution` no longer holds it. */
-  amendClaim(cluster: string, execution: string, known: Partial<Pick<Claim, 'joiner' | 'donor'>>): Promise<void>;
+  amendClaim(cluster: string, execution: string, known: ClaimAmendment): Promise<void>;
   /** Lets go of the claim if `execution` holds it; otherwise does nothing. */
   releaseClaim(cluster: string, execution: string): Promise<void>;
   /** Begun only while nobody holds the claim and no other node is in maintenance; else throws Conflict. */

@@ -17,8 +17,22 @@ export interface Claim {
   /** The instance that the workflow launched or is rejoining, once known. */
   readonly joiner: string | null;
   readonly donor: string | null;
+  /** Written before EC2 is asked: a repeated step asks for exactly this again. Null: nothing was, or it was given back. */
+  readonly launch: PlannedLaunch | null;
   readonly claimedAtMs: number;
 }
+
+/** What a launch of the workflow was chosen to be: the same choice is the same client token, so the same instance. */
+export interface PlannedLaunch {
+  /** The lost node that it is for; null when a node is added. */
+  readonly replaces: string | null;
+  readonly subnetId: string;
+  /** The launch template's device that is left out, since a surviving volume takes its place; null: none. */
+  readonly withoutDevice: string | null;
+}
+
+/** What becomes known while a claim is held. */
+export type ClaimAmendment = Partial<Pick<Claim, 'joiner' | 'donor' | 'launch'>>;
 
 /**
  * - `rejoin`: start the database again on the same instance.

@@ -109,7 +109,9 @@ const MUTE_DEADLINE_MS = 300;
  */
 function isKnownMute(node: string, ledger: ClusterLedger, nowMs: number): boolean {
   const suspicion = ledger.suspicions[node];
-  if (suspicion === undefined || !isProbeSuspicion(suspicion) || node === ledger.writer) return false;
+  if (suspicion === undefined || !isProbeSuspicion(suspicion)) return false;
+  // Whoever looks while a failover is at work would hold up the look that comes right after the promotion.
+  if (node === ledger.writer && ledger.claim?.mode !== 'failover') return false;
   return nowMs - suspicion.sinceMs >= CONFIRM_AFTER_MS;
 }
 

@@ -13,7 +13,7 @@ import { record } from './step.ts';
 export async function takeClaim(state: Carried, mode: RecoveryMode, context: StepContext): Promise<ClusterLedger> {
   const { ports, cluster, incident, execution, nowMs } = context;
   const { node } = state;
-  const claim: Claim = { execution, incident, mode, node, joiner: null, donor: null, claimedAtMs: nowMs };
+  const claim: Claim = { execution, incident, mode, node, joiner: null, donor: null, launch: null, claimedAtMs: nowMs };
   try {
     await ports.ledger.claim(cluster, claim);
   } catch (error) {

@@ -38,11 +38,12 @@ max_replication_slots = 12
 max_slot_wal_keep_size = 256MB
 wal_keep_size = 128MB
 wal_receiver_timeout = 4s
+wal_sender_timeout = 6s
+wal_sender_timeout = 6s
 wal_receiver_status_interval = 1s
 wal_retrieve_retry_interval = 500ms
 recovery_target_timeline = 'latest'
-max_standby_streaming_delay = 1s
-max_standby_archive_delay = 1s
+max_standby_streaming_delay = 5s
 `;
 }
 

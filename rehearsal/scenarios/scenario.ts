@@ -44,16 +44,15 @@ export const converges = (launches: number): Limits => ({
 });
 
 /**
- * What the scenario promises for the engine. Under lost events or killed functions it still has to converge without loss,
- * and no time is promised.
+ * What the scenario promises for the engine; without `times` it has to converge, and no time is promised.
  * @throws Error when the scenario is not for the engine.
  */
-export function limitsFor(scenario: Scenario, engine: EngineKind, undisturbed: boolean): Limits {
+export function limitsFor(scenario: Scenario, engine: EngineKind, times: boolean): Limits {
   const limits = scenario.promises[engine];
   if (limits === undefined) {
     throw new Error(
       `the scenario ${scenario.name} is not for ${engine}; it is for ${Object.keys(scenario.promises).join(', ')}`,
     );
   }
-  return undisturbed ? limits : converges(limits.launches);
+  return times ? limits : converges(limits.launches);
 }

@@ -88,6 +88,13 @@ describe('Ledger', () => {
     expect((await ledgerOn(config).read('orders')).cluster).toMatchObject({ epoch: 7, claim: null, suspicions: {} });
   });
 
+  it('a claim that was written before launches were on it has none', async () => {
+    const claim = { execution: { S: 'e' }, incident: { S: 'i' }, mode: { S: 'replace' }, claimedAtMs: { N: '1' } };
+    const older = { ...state, claim: { M: claim } };
+    const { config } = await recorded([{ body: { Responses: { ledger: [older] }, UnprocessedKeys: {} } }]);
+    expect((await ledgerOn(config).read('orders')).cluster.claim).toMatchObject({ execution: 'e', launch: null });
+  });
+
   it('a claim cancelled because others write the same item at this moment is CloudUnavailable, not a Conflict', async () => {
     const body = {
       __type: 'com.amazonaws.dynamodb.v20120810#TransactionCanceledException',
@@ -102,6 +109,7 @@ describe('Ledger', () => {
       node: 'n',
       joiner: null,
       donor: null,
+      launch: null,
       claimedAtMs: 1,
     };
     const failed = ledgerOn(config).claim('orders', claim);

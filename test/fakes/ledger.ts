@@ -5,6 +5,7 @@ import { EMPTY_LEDGER, RELEASED_BRAKE } from '../../lambdas/model/ledger.ts';
 import type {
   AcceptedLoss,
   Claim,
+  ClaimAmendment,
   ClusterLedger,
   Escalation,
   FleetFailure,
@@ -52,7 +53,7 @@ export class FakeLedger implements Ledger {
     });
   }
 
-  amendClaim(cluster: string, execution: string, known: Partial<Pick<Claim, 'joiner' | 'donor'>>): Promise<void> {
+  amendClaim(cluster: string, execution: string, known: ClaimAmendment): Promise<void> {
     return this.#aws.call('Ledger.amendClaim', [cluster, execution, known], () => {
       const { claim } = this.#of(cluster);
       if (claim?.execution !== execution) {

@@ -438,3 +438,42 @@ describe('hung servers, and jobs that die', () => {
     await sameRows(c, b);
   });
 });
+
+describe('control files that lag behind', () => {
+  let set: HostSet;
+  beforeAll(async () => {
+    set = await makeHosts({ third: 7, count: 3 });
+  });
+  afterAll(() => set.dispose());
+
+  it('a replica of the old primary is rewound, though its control file has never heard of the timeline it left', async () => {
+    const [a, b, c] = set.hosts as [Host, Host, Host];
+    await must(a.script('start'));
+    // No checkpoint after the promotion: what large servers take minutes for.
+    const checkpointer = await eventually('the checkpointer', 10, async () => {
+      for (const { pid } of await processesOf([a.dir]))
+        if ((await readFile(`/proc/${pid}/cmdline`, 'utf8')).startsWith('postgres: checkpointer')) return pid;
+      return undefined;
+    });
+    signal(checkpointer, 'SIGSTOP');
+    await awaitStopped([checkpointer]);
+    await a.sql('SELECT pg_promote()');
+    await makeSlots(a, [b, c]);
+    for (const host of [b, c]) await must(host.join(a));
+    await a.sql('CREATE TABLE t (id int)');
+    await sameRows(a, c);
+    await c.sql("ALTER SYSTEM SET primary_conninfo = ''");
+    await c.sql('SELECT pg_reload_conf()');
+    await eventually('c cut off', 10, async () =>
+      (await c.sql('SELECT count(*) FROM pg_stat_wal_receiver')) === '0' ? true : undefined,
+    );
+    await a.sql('INSERT INTO t VALUES (1)');
+    await sameRows(a, b);
+    await c.sql('SELECT pg_promote()');
+    await makeSlots(c, [b]);
+    expect(await must(b.script('position'))).toMatchObject({ timeline: 2, state: 'streaming' });
+    expect(await b.sql('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('1');
+    expect(await must(b.join(c))).toMatchObject({ joined: 'started', rewound: true, rebuilt: false, timeline: 3 });
+    expect(await sameRows(c, b)).toBe(0);
+  });
+});

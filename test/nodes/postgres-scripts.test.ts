@@ -187,27 +187,17 @@ describe('the scripts on real PostgreSQL servers', () => {
   });
 
   it('the same after a power cut right after its promotion, when its control file names the old timeline', async () => {
+    // Pages that the checkpoint after the promotion has to write, which it does without haste.
+    await c.sql('INSERT INTO t SELECT generate_series(60000, 260000)');
+    await sameRows(c, a);
     await takeOver(a, [b], c);
+    expect(Number(await a.sql('SELECT timeline_id FROM pg_control_checkpoint()'))).toBeLessThan(6);
     await a.sql('INSERT INTO t VALUES (10004)');
     await c.sql('INSERT INTO t SELECT generate_series(30000, 30500)');
     await must(c.script('disk')); // pg_rewind writes over that file, as the database's user
     await must(a.script('disk'));
     await c.kill();
     expect(await must(c.join(a))).toMatchObject({ joined: 'started', rewound: true, rebuilt: false, timeline: 6 });
-    await sameRows(a, c);
-  });
-
-  it('the same when all that it has of its own is a record that changes no page', async () => {
-    await takeOver(b, [c], a);
-    const end = await a.sql("SELECT pg_create_restore_point('a record that changes no page')");
-    await eventually('the record on the disk', 10, async () =>
-      compareLsn(await a.sql('SELECT pg_current_wal_flush_lsn()'), end) >= 0 ? true : undefined,
-    );
-    await a.kill();
-    expect(await must(a.join(b))).toMatchObject({ joined: 'started', rewound: true, rebuilt: false, timeline: 7 });
-    await sameRows(b, a);
-    await takeOver(a, [b, c], b);
-    await sameRows(a, b);
     await sameRows(a, c);
   });
 
@@ -264,7 +254,7 @@ describe('the scripts on real PostgreSQL servers', () => {
     expect(await must(b.script('stop'))).toMatchObject({ stopped: 'already', state: 'nothing', clean: false });
     expect((await b.script('prepare', { SOURCE: 'volume', VOLUME_ID: 'none' })).code).toBe(11);
 
-    expect(await must(b.join(a, c))).toMatchObject({ joined: 'started', rewound: false, rebuilt: true, timeline: 8 });
+    expect(await must(b.join(a, c))).toMatchObject({ joined: 'started', rewound: false, rebuilt: true, timeline: 6 });
     await sameRows(a, b);
     await eventually('the old data gone', 10, async () =>
       (await readdir(b.volume)).join() === 'main' ? true : undefined,
@@ -295,7 +285,7 @@ describe('the scripts on real PostgreSQL servers', () => {
         return runCommand('/bin/sh', [join(folder, '_script.sh')], { env: b.env });
       };
       expect((await run('join')).json).toMatchObject({ joined: 'started', rebuilt: true });
-      expect((await run('position')).json).toMatchObject({ running: true, state: 'streaming', timeline: 8 });
+      expect((await run('position')).json).toMatchObject({ running: true, state: 'streaming', timeline: 6 });
     } finally {
       await rm(folder, { recursive: true });
     }

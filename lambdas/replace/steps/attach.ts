@@ -77,6 +77,6 @@ async function launchAgain(
   await mayDestroy(context, `terminate ${joiner}, which has no data disk`);
   await record(context, `no-disk-${joiner}`, `terminates ${joiner} and launches one with its own disk`, why);
   await context.ports.instances.terminate(joiner);
-  await context.ports.ledger.amendClaim(state.cluster, context.execution, { joiner: null });
+  await context.ports.ledger.amendClaim(state.cluster, context.execution, { joiner: null, launch: null });
   return { ready: true, path: 'launch', joiner: null, volume: null, seed: 'peer' };
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { RecoveryError } from '../../model/recovery.ts';
 import { INCIDENT_TAG, REPLACES_TAG } from '../../model/spec.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
+import type { ClusterLedger, PlannedLaunch } from '../../model/ledger.ts';
 import type { Instance } from '../../model/view.ts';
 import { holdClaim } from '../../recovery/guard.ts';
 import { isLive, isOurs } from '../../recovery/nodes.ts';
@@ -29,29 +30,34 @@ export const adoptable = (i: Instance, incident: string, replaces: string | null
   isLive(i) && i.tags[INCIDENT_TAG] === incident && (i.tags[REPLACES_TAG] ?? null) === replaces;
 
 /**
- * The client token of one launch: the same for a repeated step, another for another subnet or disk, since EC2 refuses a
- * known token with other parameters. 64 hexadecimal characters: EC2's limit.
+ * The client token of one launch: the same for a repeated step, another for another subnet, disk or lost node, since EC2
+ * refuses a known token with other parameters. 64 hexadecimal characters: EC2's limit.
  */
-export const clientToken = (execution: string, subnetId: string, withoutDevice: string | null): string =>
+export const clientToken = (execution: string, plan: PlannedLaunch): string =>
   createHash('sha256')
-    .update(`${execution} ${subnetId} ${withoutDevice ?? 'all devices'}`)
+    .update(`${execution} ${plan.subnetId} ${plan.withoutDevice ?? 'all devices'} ${plan.replaces ?? 'adds one'}`)
     .digest('hex');
 
 /**
+ * What is launched is on the claim before EC2 is asked for it. A repeated step asks for that again, whatever zones and
+ * volumes look like by now, since the try before may have launched it, though EC2 does not describe it yet.
  * @throws RecoveryError ClaimLost; LaunchFailed when no zone of the cluster has room, or EC2 refuses.
  */
 export const launch: Step<ReplaceState> = async (state, context) => {
   const spec = await loadSpec(context);
-  await holdClaim(context);
+  const planned = plannedFor(state, await holdClaim(context));
   const all = await context.ports.instances.ofCluster(spec.name);
   const zone = state.lost?.zone ?? null;
-  const volume = await usableVolume(state, context);
+  const volume = planned === null ? await usableVolume(state, context) : volumeOf(state, planned);
   const known = await alreadyThere(state, context, spec, all, volume);
   const live = all.filter((i) => isLive(i) && i.id !== state.node);
-  const joiner =
-    known ?? (await launchSomewhere(state, context, spec, chooseSubnets(spec.subnets, live, zone), volume));
+  const found =
+    known === null
+      ? await launchSomewhere(state, context, spec, chooseSubnets(spec.subnets, live, zone), { planned, volume })
+      : { joiner: known, volume };
+  const { joiner } = found;
   await context.ports.ledger.amendClaim(spec.name, context.execution, { joiner: joiner.id });
-  const kept = volume !== null && joiner.zone === zone && !hasDevice(joiner, spec.dataDevice, volume) ? volume : null;
+  const kept = joiner.zone === zone && !hasDevice(joiner, spec.dataDevice, found.volume) ? found.volume : null;
   await record(
     context,
     `launched-${joiner.id}`,
@@ -60,6 +66,14 @@ export const launch: Step<ReplaceState> = async (state, context) => {
   );
   return { joiner: joiner.id, volume: kept, seed: kept === null ? 'peer' : 'volume', path: 'on', command: null };
 };
+
+/** The claim's launch, if it is for this lost node: a failover may have launched for another one before. */
+const plannedFor = (state: ReplaceState, { claim }: ClusterLedger): PlannedLaunch | null =>
+  claim?.launch?.replaces === state.node ? claim.launch : null;
+
+/** Launched without a disk, it gets the volume, or Attach finds that the volume has gone and gives the instance back. */
+const volumeOf = (state: ReplaceState, plan: PlannedLaunch): string | null =>
+  plan.withoutDevice === null ? null : state.volume;
 
 async function usableVolume(state: ReplaceState, context: StepContext): Promise<string | null> {
   const { ports, cluster } = context;
@@ -74,7 +88,7 @@ async function usableVolume(state: ReplaceState, context: StepContext): Promise<
 }
 
 /** Does the instance have a data volume of its own, so that the surviving one finds its place taken. */
-const hasDevice = (i: Instance, device: string, surviving: string): boolean =>
+const hasDevice = (i: Instance, device: string, surviving: string | null): boolean =>
   i.volumes.some((v) => v.device === device && v.volumeId !== surviving);
 
 /** EC2 forgets client tokens after a while; the tags tell as well whether the instance has been launched. */
@@ -104,37 +118,21 @@ async function launchSomewhere(
   context: StepContext,
   spec: ClusterSpec,
   subnets: readonly ClusterSpec['subnets'][number][],
-  volume: string | null,
-): Promise<Instance> {
+  before: { readonly planned: PlannedLaunch | null; readonly volume: string | null },
+): Promise<{ readonly joiner: Instance; readonly volume: string | null }> {
   const refusals: string[] = [];
-  const full = await foundFull(context);
-  for (const subnet of subnets) {
-    if (full.has(noRoomIn(subnet))) {
-      refusals.push(`${subnet.zone} (${subnet.id}): no room before`);
-      continue;
-    }
+  const { planned } = before;
+  const again = planned === null ? null : await launchOne(context, spec, planned, refusals);
+  if (again !== null) return { joiner: again, volume: before.volume };
+  // EC2 did not launch what the claim says: chosen anew, by how things are now.
+  const volume = planned === null ? before.volume : await usableVolume(state, context);
+  for (const subnet of subnets.filter((s) => s.id !== planned?.subnetId)) {
     const withVolume = volume !== null && subnet.zone === state.lost?.zone;
     const withoutDevice = withVolume ? spec.dataDevice : null;
-    try {
-      return await context.ports.instances.launch({
-        cluster: spec.name,
-        incident: context.incident,
-        replaces: state.node,
-        launchTemplate: spec.launchTemplate,
-        subnetId: subnet.id,
-        clientToken: clientToken(context.execution, subnet.id, withoutDevice),
-        withoutDevice,
-      });
-    } catch (error) {
-      const code = noRoom(error);
-      if (code === null && isRefusal(error)) {
-        const { id } = spec.launchTemplate;
-        throw new RecoveryError('LaunchFailed', `EC2 refuses to launch ${id}: ${error.name}: ${error.message}`);
-      }
-      if (code === null) throw error;
-      refusals.push(`${subnet.zone} (${subnet.id}): ${code}`);
-      await record(context, `no-room-${subnet.id}`, noRoomIn(subnet), `EC2 answered ${code}: tries the next zone`);
-    }
+    const plan: PlannedLaunch = { replaces: state.node, subnetId: subnet.id, withoutDevice };
+    await context.ports.ledger.amendClaim(spec.name, context.execution, { launch: plan });
+    const joiner = await launchOne(context, spec, plan, refusals);
+    if (joiner !== null) return { joiner, volume };
   }
   throw new RecoveryError(
     'LaunchFailed',
@@ -142,15 +140,40 @@ async function launchSomewhere(
   );
 }
 
-const noRoomIn = ({ zone, id }: ClusterSpec['subnets'][number]): string => `cannot launch in ${zone} (${id})`;
-
 /**
- * Subnets that had no room earlier in this execution stay out: a try that was killed may have launched in a later one, and
- * a first subnet that has room by now would be a second launch. Clocks may differ by a second.
+ * Null when EC2 has no room there, which is added to `refusals`.
+ * @throws RecoveryError LaunchFailed when EC2 refuses for another reason.
  */
-async function foundFull({ ports, cluster, incident, who, startedAtMs }: StepContext): Promise<ReadonlySet<string>> {
-  const entries = await ports.ledger.incident(cluster, incident);
-  return new Set(entries.filter((e) => e.who === who && e.atMs >= startedAtMs - 1000).map((e) => e.what));
+async function launchOne(
+  context: StepContext,
+  spec: ClusterSpec,
+  plan: PlannedLaunch,
+  refusals: string[],
+): Promise<Instance | null> {
+  const { launchTemplate } = spec;
+  try {
+    return await context.ports.instances.launch({
+      ...{ cluster: spec.name, incident: context.incident, launchTemplate, ...plan },
+      clientToken: clientToken(context.execution, plan),
+    });
+  } catch (error) {
+    const code = noRoom(error);
+    if (code === null && isRefusal(error)) {
+      const { id } = launchTemplate;
+      throw new RecoveryError('LaunchFailed', `EC2 refuses to launch ${id}: ${error.name}: ${error.message}`);
+    }
+    if (code === null) throw error;
+    const { subnetId } = plan;
+    const where = `${spec.subnets.find((s) => s.id === subnetId)?.zone ?? 'a subnet of before'} (${subnetId})`;
+    refusals.push(`${where}: ${code}`);
+    await record(
+      context,
+      `no-room-${subnetId}`,
+      `cannot launch in ${where}`,
+      `EC2 answered ${code}: tries the next zone`,
+    );
+    return null;
+  }
 }
 
 /** A lack of capacity comes with status 500, so that the adapter wraps it as unavailable: the code is in the cause. */

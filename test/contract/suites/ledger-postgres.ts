@@ -15,6 +15,7 @@ const aClaim: Claim = {
   node: 'i-1',
   joiner: null,
   donor: null,
+  launch: null,
   claimedAtMs: T0,
 };
 const OTHER = 'arn:aws:states:eu-west-1:123456789012:execution:failover:two';

@@ -14,6 +14,7 @@ const aClaim = (overrides: Partial<Claim> = {}): Claim => ({
   node: 'i-00000000000000001',
   joiner: null,
   donor: null,
+  launch: null,
   claimedAtMs: T0,
   ...overrides,
 });
@@ -58,6 +59,13 @@ export function ledgerContract(world: () => World): void {
       await ledger().setWriter(c, 0, 'i-9');
       expect(await ledger().claim(c, aClaim())).toBe(2);
       expect((await ledger().read(c)).cluster).toEqual({ ...EMPTY_LEDGER, epoch: 2, writer: 'i-9', claim: aClaim() });
+    });
+
+    it('is read back whole with the launch that it was taken with', async () => {
+      const c = aCluster();
+      const launch = { replaces: 'i-1', subnetId: 'subnet-1', withoutDevice: '/dev/sdf' };
+      await ledger().claim(c, aClaim({ launch }));
+      expect((await ledger().read(c)).cluster.claim).toEqual(aClaim({ launch }));
     });
 
     it('taken again by the same execution answers as before and changes nothing', async () => {
@@ -120,6 +128,16 @@ export function ledgerContract(world: () => World): void {
       await ledger().amendClaim(c, aClaim().execution, { donor: 'i-6' });
       expect((await ledger().read(c)).cluster.claim).toEqual(aClaim({ joiner: 'i-5', donor: 'i-6' }));
       await ledger().amendClaim(c, aClaim().execution, { joiner: null });
+      expect((await ledger().read(c)).cluster.claim).toEqual(aClaim({ donor: 'i-6' }));
+      const launch = { replaces: aClaim().node, subnetId: 'subnet-1', withoutDevice: '/dev/sdf' };
+      await ledger().amendClaim(c, aClaim().execution, { launch });
+      expect((await ledger().read(c)).cluster.claim).toEqual(aClaim({ donor: 'i-6', launch }));
+      expect(await ledger().claim(c, aClaim())).toBe(1);
+      const other = { replaces: null, subnetId: 'subnet-2', withoutDevice: null };
+      await ledger().amendClaim(c, aClaim().execution, { launch: other, joiner: 'i-8' });
+      expect((await ledger().read(c)).cluster.claim).toEqual(aClaim({ donor: 'i-6', launch: other, joiner: 'i-8' }));
+      await expect(ledger().amendClaim(c, OTHER, { launch })).rejects.toBeInstanceOf(Conflict);
+      await ledger().amendClaim(c, aClaim().execution, { launch: null, joiner: null });
       expect((await ledger().read(c)).cluster.claim).toEqual(aClaim({ donor: 'i-6' }));
       await expect(ledger().amendClaim(c, OTHER, { joiner: 'i-7' })).rejects.toBeInstanceOf(Conflict);
       await expect(ledger().amendClaim(c, OTHER, {})).rejects.toBeInstanceOf(Conflict);

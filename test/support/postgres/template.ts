@@ -54,6 +54,7 @@ max_replication_slots = 10
 wal_keep_size = 64MB
 max_slot_wal_keep_size = 128MB
 wal_receiver_timeout = 4s
+wal_sender_timeout = 6s
 wal_receiver_status_interval = 1s
 wal_retrieve_retry_interval = 500ms
 max_standby_streaming_delay = 5s

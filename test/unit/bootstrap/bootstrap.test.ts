@@ -239,6 +239,7 @@ describe('the bootstrap workflow refuses', () => {
       node: null,
       joiner: null,
       donor: null,
+      launch: null,
       claimedAtMs: 1,
     } as const;
     world.onCall = (call) => {

@@ -13,6 +13,7 @@ const THEIRS = {
   node: null,
   joiner: null,
   donor: null,
+  launch: null,
   claimedAtMs: 1,
 } as const;
 

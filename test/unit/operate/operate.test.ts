@@ -52,7 +52,15 @@ describe('maintenance', () => {
 
   it('is refused while a recovery is at work', async () => {
     const { cloud, a, b, ask } = setUp();
-    const claim = { incident: 'x', mode: 'replace', node: b, joiner: null, donor: null, claimedAtMs: 0 } as const;
+    const claim = {
+      incident: 'x',
+      mode: 'replace',
+      node: b,
+      joiner: null,
+      donor: null,
+      launch: null,
+      claimedAtMs: 0,
+    } as const;
     await cloud.ledger.claim('orders', { execution: 'arn:run', ...claim });
     const answer = await ask({ action: 'maintenance-on', cluster: 'orders', node: a, by: 'ada' });
     expect(answer).toMatchObject({ accepted: false });

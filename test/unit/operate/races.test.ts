@@ -4,7 +4,7 @@ import { operate } from '../../../lambdas/operate/operate.ts';
 import { reconcile } from '../../../lambdas/reconcile/reconcile.ts';
 import { fakeCloud, healthyCluster } from '../../fakes/index.ts';
 
-const CLAIM = { incident: 'x', mode: 'replace', joiner: null, donor: null, claimedAtMs: 0 } as const;
+const CLAIM = { incident: 'x', mode: 'replace', joiner: null, donor: null, launch: null, claimedAtMs: 0 } as const;
 
 describe('maintenance that is asked for while a workflow takes its claim', () => {
   it('is refused: two nodes must not be taken from one cluster', async () => {

@@ -8,7 +8,7 @@ import type { FakeCloud } from '../../fakes/index.ts';
 
 const CLAIM: Claim = {
   execution: 'arn:aws:states:eu-west-1:123456789012:execution:replace:orders-x',
-  ...{ incident: 'orders-x-e1', mode: 'add', node: null, joiner: null, donor: null, claimedAtMs: 0 },
+  ...{ incident: 'orders-x-e1', mode: 'add', node: null, joiner: null, donor: null, launch: null, claimedAtMs: 0 },
 };
 const away = new CloudUnavailable('failed after 2 attempts: Throttling: Rate exceeded');
 

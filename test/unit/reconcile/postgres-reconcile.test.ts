@@ -115,7 +115,14 @@ describe('the acknowledgements', () => {
     await goOn(world, 4);
     const claim = { incident: ledgerOf(world).incident?.id ?? '', mode: 'rejoin', node: world.c } as const;
     const [arn = ''] = world.cloud.aws.executions.keys();
-    await world.cloud.ledger.claim('orders', { ...claim, execution: arn, joiner: null, donor: null, claimedAtMs: 0 });
+    await world.cloud.ledger.claim('orders', {
+      ...claim,
+      execution: arn,
+      joiner: null,
+      donor: null,
+      launch: null,
+      claimedAtMs: 0,
+    });
     world.pg.crash(world.b);
     const before = world.pg.journal.length;
     await goOn(world, 5);
@@ -132,7 +139,14 @@ describe('the acknowledgements', () => {
       ...{ arn, name: 'x', state: 'RUNNING' },
       input: { cluster: 'orders', reason: 'x', ...claim },
     });
-    await world.cloud.ledger.claim('orders', { ...claim, execution: arn, joiner: null, donor: null, claimedAtMs: 0 });
+    await world.cloud.ledger.claim('orders', {
+      ...claim,
+      execution: arn,
+      joiner: null,
+      donor: null,
+      launch: null,
+      claimedAtMs: 0,
+    });
     world.pg.crash(world.c);
     await goOn(world, 4);
     expect(called(world, 'Ledger.setSync')).toBe(0);
@@ -198,7 +212,7 @@ describe('replicas and slots', () => {
       // The second look at the ledger in one reconcile is the one at the epoch.
       if (call.operation !== 'Ledger.read' || (reads += 1) !== 2) return;
       const claim = { execution: 'e', incident: 'x', mode: 'failover', node: world.a, joiner: null } as const;
-      await world.cloud.ledger.claim('orders', { ...claim, donor: null, claimedAtMs: 0 });
+      await world.cloud.ledger.claim('orders', { ...claim, donor: null, launch: null, claimedAtMs: 0 });
     };
     await reconcile('orders', world.ports);
     expect(reads).toBeGreaterThanOrEqual(2);

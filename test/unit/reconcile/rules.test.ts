@@ -143,7 +143,15 @@ describe('rule 2: at most one writer is routed', () => {
       return { cloud, applied };
     }
     const claim = (ledger: Ledger): Promise<unknown> => {
-      const by = { execution: 'e', incident: 'x', mode: 'replace', node: 'n', joiner: null, donor: null } as const;
+      const by = {
+        execution: 'e',
+        incident: 'x',
+        mode: 'replace',
+        node: 'n',
+        joiner: null,
+        donor: null,
+        launch: null,
+      } as const;
       return ledger.claim('orders', { ...by, claimedAtMs: 0 });
     };
     const routed = (cloud: ReturnType<typeof fakeCloud>): unknown[] =>

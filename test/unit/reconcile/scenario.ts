@@ -200,6 +200,7 @@ export function ledgerOf(
           node: named(s.claim.node),
           joiner: named(s.claim.joiner),
           donor: named(s.claim.donor),
+          launch: null,
           claimedAtMs: ago(s.claim.forSeconds ?? 30),
         }
       : null,

@@ -209,17 +209,19 @@ describe('useOf', () => {
 });
 
 describe('small things', () => {
-  it('a client token fits into 64 characters and differs by subnet and disk', () => {
-    const token = clientToken('arn:execution', 'subnet-1', null);
+  it('a client token fits into 64 characters and differs by subnet, disk and lost node', () => {
+    const plan = { replaces: 'i-1', subnetId: 'subnet-1', withoutDevice: null };
+    const token = clientToken('arn:execution', plan);
     expect(token).toHaveLength(64);
-    expect(clientToken('arn:execution', 'subnet-1', null)).toBe(token);
+    expect(clientToken('arn:execution', { ...plan })).toBe(token);
     expect(
       new Set([
         token,
-        clientToken('arn:execution', 'subnet-2', null),
-        clientToken('arn:execution', 'subnet-1', '/dev/sdf'),
+        clientToken('arn:execution', { ...plan, subnetId: 'subnet-2' }),
+        clientToken('arn:execution', { ...plan, withoutDevice: '/dev/sdf' }),
+        clientToken('arn:execution', { ...plan, replaces: 'i-2' }),
       ]).size,
-    ).toBe(3);
+    ).toBe(4);
   });
 
   it.each([

@@ -285,7 +285,7 @@ describe('safety with PostgreSQL', () => {
       const world = postgresWorld();
       const { id } = world.node(0);
       const holder = { execution: EXECUTION, incident: INCIDENT, mode: 'rejoin', node: id } as const;
-      world.setLedger({ claim: { ...holder, joiner: id, donor: null, claimedAtMs: 0 } });
+      world.setLedger({ claim: { ...holder, joiner: id, donor: null, launch: null, claimedAtMs: 0 } });
       const state = { cluster: 'orders', incident: INCIDENT, mode: 'rejoin', node: id, joiner: id, reason: 'test' };
       const error = { Error: 'SeedFailed', Cause: 'no use' };
       const started = new Date(world.aws.clock.nowMs()).toISOString();

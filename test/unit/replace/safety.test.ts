@@ -38,6 +38,7 @@ describe('safety', () => {
       node: null,
       joiner: null,
       donor: null,
+      launch: null,
       claimedAtMs: 1,
     } as const;
     world.setLedger({ claim: theirs });
@@ -72,6 +73,7 @@ describe('safety', () => {
             node: null,
             joiner: null,
             donor: null,
+            launch: null,
             claimedAtMs: 1,
           },
         });

@@ -192,6 +192,7 @@ describe('a rolling replacement is refused, and nothing is started', () => {
             node: 'i-1',
             joiner: null,
             donor: null,
+            launch: null,
             claimedAtMs: 1,
           },
         }),

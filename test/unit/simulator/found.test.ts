@@ -61,6 +61,41 @@ describe('what the simulator found', () => {
     expect(world.launched()).toHaveLength(1);
   });
 
+  it('launches once when the second try of a step, whose write was lost, sees other zones emptier than the first', async () => {
+    const world = new World();
+    const lost = world.node(2);
+    world.terminates(lost.id);
+    const { instances, ledger } = world.cloud;
+    const launch = instances.launch.bind(instances);
+    const ofCluster = instances.ofCluster.bind(instances);
+    const amendClaim = ledger.amendClaim.bind(ledger);
+    let stale = false;
+    const zones = new Set<string>();
+    instances.launch = async (request) => {
+      const lostZone = request.subnetId === world.spec.subnets.find((s) => s.zone === lost.zone)?.id;
+      if (lostZone) throw Object.assign(new Error('the zone is lost'), { name: 'InsufficientInstanceCapacity' });
+      const launched = await launch(request);
+      zones.add(launched.zone);
+      return launched;
+    };
+    ledger.amendClaim = async (cluster, execution, known) => {
+      if (typeof known.joiner !== 'string' || stale) return amendClaim(cluster, execution, known);
+      stale = true;
+      throw new CloudUnavailable('the answer was lost');
+    };
+    // EC2 describes neither the new instance yet, nor for a moment who is in the zones that were fuller.
+    let looks = 0;
+    instances.ofCluster = async (cluster) => {
+      const all = await ofCluster(cluster);
+      if (!stale || (looks += 1) > 2) return all;
+      return all.filter((i) => i.tags[INCIDENT_TAG] === undefined && zones.has(i.zone));
+    };
+    const ended = await run(world, 'replace', lost);
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect([...zones]).toHaveLength(1);
+    expect(world.launched()).toHaveLength(1);
+  });
+
   it('marks the disk of a joiner that it takes back, so that nobody takes it for the data of the lost node', async () => {
     const world = new World();
     world.terminates(world.node(2).id);

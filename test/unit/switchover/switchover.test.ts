@@ -80,6 +80,7 @@ const THEIRS = {
   node: null,
   joiner: null,
   donor: null,
+  launch: null,
   claimedAtMs: 1,
 } as const;
 

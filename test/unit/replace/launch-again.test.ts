@@ -1,0 +1,98 @@
+/** A Launch step that is repeated: the try before may have launched, and EC2 does not describe it yet. */
+import { describe, expect, it } from 'vitest';
+import { INCIDENT_TAG } from '../../../lambdas/model/spec.ts';
+import { UNUSABLE_TAG } from '../../../lambdas/replace/choose-volume.ts';
+import { World } from '../../support/recovery-world.ts';
+import { INCIDENT, run } from './run.ts';
+
+/** Kills the step right after its first launch; what was launched is described only ten seconds later. */
+function killedAfterLaunch(world: World, meanwhile: () => void): { readonly mostAlive: () => number } {
+  const { instances } = world.cloud;
+  const ofCluster = instances.ofCluster.bind(instances);
+  const alive: number[] = [];
+  let blindUntilMs = 0;
+  instances.ofCluster = async (cluster) =>
+    (await ofCluster(cluster)).filter(
+      (i) => i.tags[INCIDENT_TAG] === undefined || world.aws.clock.nowMs() > blindUntilMs,
+    );
+  world.onCall = (call) => {
+    if (call.operation !== 'Instances.launch') return;
+    alive.push(world.launched().filter((i) => i.state === 'pending' || i.state === 'running').length);
+    if (blindUntilMs > 0) return;
+    blindUntilMs = world.aws.clock.nowMs() + 10_000;
+    world.killAt({ call: world.calls, moment: 'after' });
+    meanwhile();
+  };
+  return { mostAlive: () => Math.max(...alive) };
+}
+
+function lostVolume(world: World) {
+  const id = world.node(2).volumes[0]?.volumeId ?? '';
+  const volume = world.aws.volumes.get(id);
+  if (volume === undefined) throw new Error('the lost node has no volume');
+  return volume;
+}
+
+describe('a Launch step that was killed after EC2 had launched', () => {
+  it('launches with its own disk again, though the volume that was of no use is of use by now', async () => {
+    const world = new World();
+    world.terminates(world.node(2).id);
+    const { volumes } = world.cloud;
+    const byIds = volumes.byIds.bind(volumes);
+    let launched = false;
+    volumes.byIds = async (ids) =>
+      (await byIds(ids)).map((v) => (launched ? v : { ...v, tags: { ...v.tags, [UNUSABLE_TAG]: 'before' } }));
+    killedAfterLaunch(world, () => (launched = true));
+    const ended = await run(world, 'replace', world.node(2));
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(world.record(INCIDENT).some((l) => l.includes(`it is marked ${UNUSABLE_TAG}`))).toBe(true);
+    expect(world.launched().map((i) => i.state)).toEqual(['running']);
+    expect(world.aws.callsOf('HostCommands.start')[0]?.args[2]).toEqual({ Source: 'peer', VolumeId: 'none' });
+  });
+
+  it('takes up the instance without a disk though the volume went, and gives it back before it launches another', async () => {
+    const world = new World();
+    world.terminates(world.node(2).id);
+    const { id } = lostVolume(world);
+    const seen = killedAfterLaunch(world, () => world.aws.volumes.delete(id));
+    const ended = await run(world, 'replace', world.node(2));
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(world.launched().map((i) => i.state)).toEqual(['terminated', 'running']);
+    expect(seen.mostAlive()).toBe(1);
+    expect(world.record(INCIDENT).some((l) => l.includes('it does not exist any more'))).toBe(true);
+  });
+
+  it('chooses anew when EC2 has no room any more for what the claim says, and uses the volume where it can', async () => {
+    const world = new World();
+    world.terminates(world.node(2).id);
+    const { instances } = world.cloud;
+    const launch = instances.launch.bind(instances);
+    const asked: string[] = [];
+    instances.launch = (request) => {
+      asked.push(request.subnetId);
+      // The first zone is full for a moment; the step dies on its way into the second, which is full from then on.
+      if (asked.length === 2) return Promise.reject(Object.assign(new Error('lost'), { name: 'CloudUnavailable' }));
+      const full = asked.length === 1 || request.subnetId === asked[1];
+      if (full) return Promise.reject(Object.assign(new Error('full'), { name: 'InsufficientInstanceCapacity' }));
+      return launch(request);
+    };
+    const ended = await run(world, 'replace', world.node(2));
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(asked).toEqual([asked[0], asked[1], asked[1], asked[0]]);
+    expect(world.launched().map((i) => i.zone)).toEqual([world.node(2).zone]);
+    expect(world.aws.callsOf('HostCommands.start')[0]?.args[2]).toMatchObject({ Source: 'volume' });
+  });
+
+  it('has written on the claim what it launches before EC2 is asked', async () => {
+    const world = new World();
+    const lost = world.node(2);
+    world.terminates(lost.id);
+    const claims: unknown[] = [];
+    world.aws.before = (call) => {
+      if (call.operation === 'Instances.launch') claims.push(world.ledger().claim?.launch);
+    };
+    await run(world, 'replace', lost);
+    const [{ subnetId } = { subnetId: null }] = world.launched();
+    expect(claims).toEqual([{ replaces: lost.id, subnetId, withoutDevice: '/dev/sdf' }]);
+  });
+});
