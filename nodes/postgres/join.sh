@@ -114,11 +114,14 @@ upstream() {
   printf 'host=%s port=%s user=%s application_name=%s connect_timeout=5' "$primary" "$port" "$user" "$REJOIN_INSTANCE_ID"
 }
 
-# Does the server take its log from Primary, by both their words: sets sender to the primary's process that sends.
+# Is the server told to take its log from Primary.
+is_told() {
+  rejoin_ask && [ "$rejoin_upstream_slot" = "$rejoin_slot" ] && printf ' %s ' "$rejoin_upstream" | tr -d "'" | grep -Fq " host=$primary "
+}
+
+# Does it do so, by both their words: sets sender to the primary's process that sends.
 is_fed() {
-  rejoin_ask || return 1
-  [ "$rejoin_receiver" = streaming ] && [ "$rejoin_upstream_slot" = "$rejoin_slot" ] || return 1
-  printf ' %s ' "$rejoin_upstream" | tr -d "'" | grep -Fq " host=$primary " || return 1
+  is_told && [ "$rejoin_receiver" = streaming ] || return 1
   sender=$(ask_primary dbname=postgres --command="SELECT active_pid FROM pg_replication_slots WHERE slot_name = '$rejoin_slot'") && [ -n "$sender" ]
 }
 
@@ -392,7 +395,8 @@ settle_running() {
     rejoin_end_process "$pid"
     return 1
   fi
-  ! streams || report already false false
+  # One that goes over to Primary this moment has its receiver begin anew.
+  if is_told && await_stream 2; then report already false false; fi
 }
 
 make_replica() {

@@ -16,12 +16,13 @@ import type { Server, Session } from './sessions/session.ts';
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ClientOptions;
 const open = sessionsOf(options.engine);
+const login = { user: options.user, password: options.password, database: options.database };
 const RETRY_MS = 20;
 const CONNECT_TIMEOUT_MS = 3000;
 const KEPT_ERRORS = 12;
 
 const acknowledged: number[] = [];
-const direct: DirectWriters | null = options.directJournal === null ? null : startDirectWriters(open, options);
+const direct: DirectWriters | null = options.directJournal === null ? null : startDirectWriters(open, login);
 const figures = {
   writesAcknowledged: 0,
   writeErrors: 0,
@@ -68,7 +69,7 @@ class Link {
     }
     while (this.session === null) {
       try {
-        this.session = await open(this.endpoint, options, CONNECT_TIMEOUT_MS);
+        this.session = await open(this.endpoint, login, CONNECT_TIMEOUT_MS);
         this.openedAtMs = Date.now();
       } catch (error) {
         figures.connectErrors += 1;

@@ -6,10 +6,14 @@ import { TerminateInstancesCommand } from '@aws-sdk/client-ec2';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { databaseProber } from '../../lambdas/engines/prober.ts';
 import type { PostgresStatus } from '../../lambdas/model/postgres.ts';
+import { startDirectWriters } from '../../rehearsal/client/direct.ts';
+import { openPostgres } from '../../rehearsal/client/sessions/postgres.ts';
 import { startCloud, type Cloud } from '../../rehearsal/cloud/cloud.ts';
 import { statusOf } from '../../rehearsal/engines/postgres-state.ts';
 import { postgresEngine } from '../../rehearsal/engines/postgres.ts';
 import { runScript } from '../../rehearsal/engines/scripts.ts';
+import { runAsPostgres } from '../../rehearsal/host/postgres-template.ts';
+import { overlapping } from '../../rehearsal/judge.ts';
 import { installPartitions, type Partitions } from '../../rehearsal/partition.ts';
 import { listens, startFleet, until, type Fleet } from './hosts-harness.ts';
 
@@ -68,6 +72,12 @@ const look = async (id: string): Promise<PostgresStatus | null> => {
   const target = { instanceId: id, host: fleet.hosts.ip(id), port: engine.port, engine: engine.kind };
   return statusOf(await prober.probe(target, engine.probeUser));
 };
+/** As the superuser, over the host's socket. */
+const sql = (id: string, ...statements: string[]): Promise<string> =>
+  runAsPostgres('psql', [
+    ...['-X', '-q', '-A', '-t', '-U', 'postgres', '-h', fleet.hosts.environment(id)['REJOIN_SOCKET'] ?? ''],
+    ...statements.flatMap((s) => ['-c', s]),
+  ]);
 const streamsFrom = async (id: string): Promise<string | null> => {
   const status = await look(id);
   return status?.receiver?.status === 'streaming' ? status.receiver.senderHost : null;
@@ -129,6 +139,45 @@ describe('PostgreSQL on emulated hosts', () => {
       for (const id of replicas()) await until('it streams again', () => streamsFrom(id), 20_000);
     },
   );
+
+  it('does not count as acknowledged what was committed while the wait for standbys was called off', async () => {
+    await sql(
+      primary(),
+      `ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 ("i-nobody")'`,
+      'SELECT pg_reload_conf()',
+    );
+    const session = await openPostgres({ host: fleet.hosts.ip(primary()), port: engine.port }, engine.app, 1000);
+    try {
+      const outcome = session.insert(1).then(
+        () => 'acknowledged',
+        (error: unknown) => String(error),
+      );
+      const called = `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`;
+      await until('the wait is called off', async () => (await sql(primary(), called)).trim() === 't');
+      expect(await outcome).toMatch(/committed with a warning, so not acknowledged/);
+    } finally {
+      session.destroy();
+      await sql(primary(), 'ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()');
+    }
+  });
+
+  it('shows a split brain to the direct writers: a replica that is promoted beside a primary that nobody has fenced', async () => {
+    const [id] = replicas();
+    const writers = startDirectWriters(openPostgres, engine.app);
+    try {
+      writers.write([primary(), id].map((node) => ({ id: node, host: fleet.hosts.ip(node), port: engine.port })));
+      const by = (node: string): number => writers.acknowledged.filter((a) => a.node === node).length;
+      await until('the primary acknowledges, and it alone', () => by(primary()) > 10);
+      expect(by(id)).toBe(0);
+      expect(overlapping(writers.acknowledged, [primary()])).toEqual([]);
+      await sql(id, 'SELECT pg_promote()');
+      const before = by(primary());
+      await until('both acknowledge', () => by(id) > 10 && by(primary()) > before + 10);
+    } finally {
+      writers.stop();
+    }
+    expect(overlapping(writers.acknowledged, [primary(), id])).not.toEqual([]);
+  });
 
   it('shuts down cleanly when its instance terminates, and its volume keeps the data', async () => {
     const [, id] = replicas();
