@@ -21,7 +21,7 @@ import type { QuorumSet, SyncState } from '../../model/quorum.ts';
 import type { ClusterView, Node } from '../../model/view.ts';
 import { isGone } from '../nodes.ts';
 import type { Situation } from '../situation.ts';
-import { attached, engineOf, isStreaming } from './status.ts';
+import { attached, engineOf, hasAnswered, isStreaming } from './status.ts';
 import type { AnsweredNode } from './status.ts';
 
 type SetSync = Extract<Change, { readonly kind: 'SetSync' }>;
@@ -61,15 +61,19 @@ export function wantedSet(s: Situation, primary: AnsweredNode): QuorumSet {
 }
 
 /**
- * The primary's word that it streams outweighs our own failed probe, and EC2's word that the host is gone outweighs the
- * primary's. Without a stream a member is kept for a moment, unless it is known to be lost.
+ * The primary's word that it streams outweighs our own failed probe; EC2's word that the host is gone outweighs the primary's,
+ * and so does the standby's own that it has had no stream for a while (a sender notices a cut only after
+ * `wal_sender_timeout`, and commits would wait for it till then). Without a stream a member is kept for a moment, unless it is known to be lost.
  */
 function isCounted(s: Situation, primary: AnsweredNode, node: Node, isMember: boolean): boolean {
   const { id, state } = node.instance;
   if (isGone(node) || state !== 'running' || s.codeOf(id) === 'NODE_FOREIGN_DATA') return false;
-  if (isStreaming(primary, id)) return true;
+  if (isStreaming(primary, id)) return !(isStreamless(s, id) && saysNoStream(node));
   return isMember && !LOST.includes(s.codeOf(id) ?? '') && !isStreamless(s, id);
 }
+
+const saysNoStream = (node: Node): boolean =>
+  hasAnswered(node) && node.probe.status.inRecovery && node.probe.status.receiver?.status !== 'streaming';
 
 const LOST: readonly string[] = [
   'NODE_CRASHED',
