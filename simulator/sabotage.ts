@@ -63,6 +63,8 @@ export const SABOTAGES: readonly Sabotage[] = [
       const go = w.intercept;
       w.intercept = async (call, next) => {
         if (call.operation === 'ledger.claim') return next().then(null, () => w.ledger().epoch);
+        // What is noted on the claim is conditional on holding it: ignored as well.
+        if (call.operation === 'ledger.amendClaim') return next().catch(() => undefined);
         return go === null ? next() : go(call, next);
       };
     },
