@@ -104,6 +104,9 @@ export async function killAll(hostDirs: readonly string[]): Promise<void> {
   }
 }
 
+/** Stopped, or ended: a process that was just ending stays a zombie, since its frozen parent cannot collect it. proc(5) */
+const AT_REST = new Set(['T', 't', 'Z', 'X']);
+
 /**
  * Waits until the kernel has stopped these processes: a SIGSTOP takes effect a moment after it was sent.
  * @throws Error after 2 s, naming the pid that still runs.
@@ -113,7 +116,7 @@ export async function awaitStopped(pids: readonly number[]): Promise<void> {
   for (const pid of pids) {
     for (;;) {
       const stat = await readIfThere(`/proc/${pid}/stat`);
-      if (stat === null || stat.slice(stat.lastIndexOf(')') + 2).startsWith('T')) break;
+      if (stat === null || AT_REST.has(stat.charAt(stat.lastIndexOf(')') + 2))) break;
       if (Date.now() > deadline) throw new Error(`pid ${pid} still runs 2 s after SIGSTOP; is it being traced?`);
       await pause(5);
     }
