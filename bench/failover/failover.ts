@@ -120,10 +120,11 @@ function starters(options: FailoverOptions, { dir, silence }: Ground): Start[] {
 async function* roundsOf(system: System, options: FailoverOptions, cleanup: Cleanup): AsyncGenerator<Round> {
   const client = startClient({ endpoint: system.writer, ...system.application, pauseMs: CLIENT_PAUSE_MS });
   cleanup.add('the client', () => client.kill());
+  const knownLost = new Set<number>();
   for (let round = 1; round <= options.rounds; round++) {
     // Evenly spread, and the same for every system.
     const waitMs = 2000 + Math.round(((round - 0.5) / options.rounds) * SPREAD_OVER_MS);
-    for (const fault of options.faults) yield await runRound(system, client, { fault, round, waitMs }, say);
+    for (const fault of options.faults) yield await runRound(system, client, { fault, round, waitMs, knownLost }, say);
   }
 }
 

@@ -76,6 +76,7 @@ export interface Round {
   /** Every gap of the round above 250 ms, in milliseconds after the fault. */
   readonly gaps: readonly { readonly atMs: number; readonly ms: number }[];
   readonly acknowledged: number;
+  /** Acknowledged writes that this round lost: missing at its end, and not yet at the end of the one before. */
   readonly lostWrites: number;
   readonly firstLost: readonly number[];
   readonly comeback: Comeback['kind'];

@@ -19,6 +19,8 @@ export interface RoundOptions {
   readonly round: number;
   /** From the whole cluster to the fault; spread over the rounds, so that no round meets the peer's loop alike. */
   readonly waitMs: number;
+  /** Ids that earlier rounds found lost; what this one finds is added. */
+  readonly knownLost: Set<number>;
 }
 
 /** @throws Error when the cluster does not become whole, or writes do not come back, within its time. */
@@ -47,7 +49,8 @@ export async function runRound(
   const replicaAgainMs = wholeAtMs - (comeback.kind === 'helped' ? comeback.atMs : faultAtMs);
   say(`${system.name}, ${fault}, round ${round}: whole again ${replicaAgainMs} ms after ${sinceWhat(comeback)}`);
   const acknowledged = [...client.acknowledged()];
-  const lost = missing(acknowledged, await storedIds(system, 1));
+  const lost = missing(acknowledged, await storedIds(system, 1)).filter((id) => !options.knownLost.has(id));
+  for (const id of lost) options.knownLost.add(id);
   return {
     system: system.name,
     fault,

@@ -47,7 +47,7 @@ export function figures(rounds: readonly Round[]): Figure[] {
         fault: first.fault,
         rounds: group.length,
         writeOutageMs,
-        lostWrites: Math.max(...group.map((r) => r.lostWrites)),
+        lostWrites: sum(group.map((r) => r.lostWrites)),
         replicaAgainMs: spread(group.map((r) => r.replicaAgainMs)),
         comeback: group.every((r) => r.comeback === 'by-itself') ? 'by-itself' : 'helped',
         rejoinShare: ours === null ? null : Math.round((ours / writeOutageMs.median) * 1000) / 1000,
@@ -56,10 +56,12 @@ export function figures(rounds: readonly Round[]): Figure[] {
   });
 }
 
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
 /** Only what was measured is judged: a run of one system alone says nothing of ratios. */
 export function verdicts(rounds: readonly Round[]): Verdict[] {
   const ours = rounds.filter((r) => r.system === OURS);
-  const lost = Math.max(0, ...ours.map((r) => r.lostWrites));
+  const lost = sum(ours.map((r) => r.lostWrites));
   const none: Verdict[] =
     ours.length === 0
       ? []
