@@ -3,13 +3,13 @@
  * copies share one state UUID and position, the nodes of a new cluster need no state transfer to join each other.
  */
 import { execFile, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { access, chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir, userInfo } from 'node:os';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { galeraConfig } from './galera-config.ts';
+import { keptTemplate } from './kept-template.ts';
 
 const run = promisify(execFile);
 
@@ -45,16 +45,6 @@ ${scripts}
 ${transfer}`;
 };
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
-  }
-}
-
 /** A port of 127.0.0.1 that is free now. */
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -67,62 +57,17 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Where the template for this server version, this recipe and this user is kept. */
-async function cacheDir(): Promise<string> {
+async function recipe(): Promise<string> {
   const { stdout: version } = await run('mariadbd', ['--version']);
-  const recipe = JSON.stringify([
-    version,
-    accountsSql(),
-    galeraConfig({
-      address: 'A',
-      port: 0,
-      dataDir: 'D',
-      socket: 'S',
-      pidFile: 'P',
-      includeDir: 'I',
-      unixUser: unixUser(),
-    }),
-  ]);
-  const digest = createHash('sha256').update(recipe).digest('hex').slice(0, 16);
-  return join(tmpdir(), `rejoin-galera-template-${process.getuid?.() ?? 0}-${digest}`);
-}
-
-let made: Promise<string> | undefined;
-
-/**
- * Folder of a data directory as it is after a clean shutdown, to be copied and never started in place.
- * Made at the first call (about 4 s), kept in the system's temporary folder. Concurrent callers, in other processes too,
- * get the same one: it appears under its name only when it is whole.
- * @throws Error with the server's messages when MariaDB cannot be started here.
- */
-export function templateDataDir(): Promise<string> {
-  made ??= make().catch((error: unknown) => {
-    made = undefined; // the next caller tries again
-    throw error;
+  const config = galeraConfig({
+    ...{ address: 'A', port: 0, dataDir: 'D', socket: 'S', pidFile: 'P', includeDir: 'I' },
+    unixUser: unixUser(),
   });
-  return made;
+  return JSON.stringify([version, accountsSql(), config]);
 }
 
-async function make(): Promise<string> {
-  const cached = await cacheDir();
-  const data = join(cached, 'data');
-  if (await exists(data)) {
-    const owner = (await stat(cached)).uid;
-    if (owner === (process.getuid?.() ?? owner)) return data;
-    throw new Error(`${cached} belongs to user ${owner}, not to us; remove it and try again`);
-  }
-  const work = await mkdtemp(join(tmpdir(), 'rejoin-galera-making-'));
-  try {
-    await build(work);
-    await rename(work, cached);
-  } catch (error) {
-    await rm(work, { recursive: true, force: true });
-    const { code } = error as NodeJS.ErrnoException;
-    // Somebody else was first: theirs is as good.
-    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
-  }
-  return data;
-}
+/** Made in about 4 s. Throws with the server's messages when MariaDB cannot be started here. */
+export const templateDataDir = keptTemplate({ engine: 'galera', recipe, build });
 
 async function build(work: string): Promise<void> {
   const data = join(work, 'data');

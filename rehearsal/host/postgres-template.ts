@@ -3,12 +3,12 @@
  * tables are there. The other nodes are made from the first, as on any PostgreSQL cluster.
  */
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { access, chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir, userInfo } from 'node:os';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { keptTemplate } from './kept-template.ts';
 import { hbaConfig, postgresConfig } from './postgres-config.ts';
 
 const run = promisify(execFile);
@@ -61,63 +61,17 @@ const accountsSql = (): string =>
     `CREATE DATABASE ${POSTGRES_ACCOUNTS.app.database};`,
   ].join('\n');
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
-  }
-}
-
-/** Where the template for this server version, this recipe and this user is kept. */
-async function cacheDir(): Promise<string> {
+async function recipe(): Promise<string> {
   const { stdout: version } = await run(join(PG_BIN, 'postgres'), ['--version']).catch((error: unknown) => {
     throw new Error(`no PostgreSQL 15 in ${PG_BIN}; on Debian or Ubuntu: apt-get install postgresql-15`, {
       cause: error,
     });
   });
-  const recipe = [version, await readFile(SETUP_SQL, 'utf8'), accountsSql(), appSql(), postgresUnixUser()].join('\n');
-  const digest = createHash('sha256').update(recipe).digest('hex').slice(0, 16);
-  return join(tmpdir(), `rejoin-postgres-template-${process.getuid?.() ?? 0}-${digest}`);
+  return [version, await readFile(SETUP_SQL, 'utf8'), accountsSql(), appSql(), postgresUnixUser()].join('\n');
 }
 
-let made: Promise<string> | undefined;
-
-/**
- * Folder of a data directory as it is after a clean shutdown, to be copied and never started in place. Made at the first
- * call (about 2 s), kept in the system's temporary folder; it appears under its name only when it is whole.
- * @throws Error with the server's messages when PostgreSQL cannot be started here.
- */
-export function postgresTemplate(): Promise<string> {
-  made ??= make().catch((error: unknown) => {
-    made = undefined; // the next caller tries again
-    throw error;
-  });
-  return made;
-}
-
-async function make(): Promise<string> {
-  const cached = await cacheDir();
-  const data = join(cached, 'data');
-  if (await exists(data)) {
-    const owner = (await stat(cached)).uid;
-    if (owner === (process.getuid?.() ?? owner)) return data;
-    throw new Error(`${cached} belongs to user ${owner}, not to us; remove it and try again`);
-  }
-  const work = await mkdtemp(join(tmpdir(), 'rejoin-postgres-making-'));
-  try {
-    await build(work);
-    await rename(work, cached);
-  } catch (error) {
-    await rm(work, { recursive: true, force: true });
-    const { code } = error as NodeJS.ErrnoException;
-    // Somebody else was first: theirs is as good.
-    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
-  }
-  return data;
-}
+/** Made in about 2 s. Throws with the server's messages when PostgreSQL cannot be started here. */
+export const postgresTemplate = keptTemplate({ engine: 'postgres', recipe, build });
 
 /** initdb, roles, the application's database and tables; then a clean shutdown. The server is heard on its socket alone. */
 async function build(work: string): Promise<void> {
