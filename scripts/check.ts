@@ -68,7 +68,13 @@ const onServers: readonly Check[] = [
   suite('nodes'),
   suite('cloud'),
   whole('rehearsal', 'node', ['rehearsal/main.ts', '--scenario', 'terminate-node']),
-  whole('rehearsal of PostgreSQL', 'node', ['rehearsal/main.ts', '--engine', 'postgres', '--scenario', 'terminate-writer']),
+  whole('rehearsal of PostgreSQL', 'node', [
+    'rehearsal/main.ts',
+    '--engine',
+    'postgres',
+    '--scenario',
+    'terminate-writer',
+  ]),
 ];
 
 const checks = process.argv.includes('--all') ? [...quick, ...onServers] : quick;
