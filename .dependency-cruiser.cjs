@@ -1,5 +1,6 @@
 /** The layering of docs/architecture.md: dependencies point inwards. */
-const capability = '^lambdas/(signals|reconcile|replace|bootstrap|failover|switchover|rolling|watch|operate)/';
+const capability =
+  '^lambdas/(signals|reconcile|replace|bootstrap|failover|switchover|rolling|watch|operate|archive|backup|restore|drill)/';
 module.exports = {
   forbidden: [
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, dependencyTypesNot: ['type-only'] } },

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { PATIENCE } from './test/support/patience.ts';
 
 // `contract`, `nodes` and `cloud` start real servers (moto, MariaDB, HAProxy); the others are pure.
 const project = (name: string, timeoutSeconds: number) => ({
@@ -16,8 +17,8 @@ export default defineConfig({
       project('unit', 10),
       project('infra', 120),
       project('contract', 60),
-      project('nodes', 180),
-      project('cloud', 90),
+      project('nodes', 180 * PATIENCE),
+      project('cloud', 90 * PATIENCE),
     ],
     maxWorkers: 2,
   },

@@ -65,6 +65,16 @@ const cluster = z.strictObject({
   dataDevice: z.optional(z.string()),
   deadAfterSeconds: z.optional(z.number()),
   retryAfterSeconds: z.optional(z.number()),
+  /** Of the launch template's instance profile; unless given, any of `instanceRoleArns`. */
+  instanceRoleArn: z.optional(roleArn),
+  archive: z.optional(
+    z.strictObject({
+      rpoSeconds: z.number(),
+      retentionDays: z.number(),
+      baseBackupSeconds: z.number(),
+      drillSeconds: z.exactOptional(z.number()),
+    }),
+  ),
 });
 
 export const configSchema = z.strictObject({
@@ -96,6 +106,16 @@ export const configSchema = z.strictObject({
     z.number().check(z.gte(10, 'give from 10 to 3600 seconds'), z.lte(3600, 'give from 10 to 3600 seconds')),
   ),
   logRetentionDays: z.optional(z.number()),
+  /** Object Lock of what is in the archive's bucket; 35 unless given, 0: none. */
+  archiveLockDays: z.optional(
+    z
+      .number()
+      .check(
+        z.int('give whole days'),
+        z.gte(0, 'give from 0 to 36500 days'),
+        z.lte(36_500, 'give from 0 to 36500 days'),
+      ),
+  ),
   /** Ledger, key and logs go with the stack; only for a plane that is thrown away. */
   destroyWithStack: z.optional(z.boolean()),
   runbook: z.optional(z.string()),

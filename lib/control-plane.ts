@@ -21,6 +21,7 @@ import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import { acknowledgeFindings } from './acknowledgements.ts';
+import { Archive } from './capabilities/archive/archive.ts';
 import { ClusterAccessGrants } from './capabilities/cluster-access.ts';
 import { planeKey } from './capabilities/encryption.ts';
 import type { Foundation } from './capabilities/foundation.ts';
@@ -38,7 +39,7 @@ import { SIGNALS_TIMEOUT, Signals } from './capabilities/signals.ts';
 import { Watch } from './capabilities/watch.ts';
 import type { ClusterAccess } from './managed-cluster.ts';
 import { ManagedCluster } from './managed-cluster.ts';
-import { WORKFLOW_NAMES } from './names.ts';
+import { DEFAULT_PREFIX, DEFAULT_RUNBOOK, WORKFLOW_NAMES } from './names.ts';
 import type { ManageProps } from './spec/declaration.ts';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -70,7 +71,12 @@ export interface ControlPlaneProps {
   readonly probeInterval?: Duration;
   /** Between two reconciles of a cluster from which nothing is heard; 3 min unless given. */
   readonly sweep?: Duration;
-  /** Ledger, key and logs when the stack goes: kept unless given. */
+  /**
+   * Object Lock (governance) of each version in the archive's bucket: nobody without a right of its own ends it earlier;
+   * 35 days unless given, none with zero. No longer than the clusters' retention, or what the retention lets go stays until it ends.
+   */
+  readonly archiveLock?: Duration;
+  /** Ledger, key and logs when the stack goes: kept unless given. The archive's bucket is always kept. */
   readonly removalPolicy?: RemovalPolicy;
   /** In front of names; `rejoin` unless given. */
   readonly prefix?: string;
@@ -93,13 +99,16 @@ export class ControlPlane extends Construct {
   readonly watch: Watch;
   readonly workflows: RecoveryWorkflows;
   readonly operate: Operate;
+  readonly archive: Archive;
   readonly documents: HostDocuments;
   private readonly grants: ClusterAccessGrants;
   private readonly clusters = new Set<string>();
+  private readonly foundation: Foundation;
 
   constructor(scope: Construct, id: string, props: ControlPlaneProps) {
     super(scope, id);
-    const foundation = this.foundation(props);
+    const foundation = this.ground(props);
+    this.foundation = foundation;
     const { prefix } = foundation;
     this.key = foundation.key;
     this.topic = foundation.topic;
@@ -134,6 +143,11 @@ export class ControlPlane extends Construct {
     this.operate = new Operate(this, 'Operate', {
       ...{ foundation, ledger: this.ledger, reconcile, documents: this.documents },
     });
+    this.archive = new Archive(this, 'Archive', {
+      ...{ ...shared, documents: this.documents },
+      lock: props.archiveLock ?? Duration.days(35),
+    });
+    this.archive.letSeed(this.workflows.replace.function);
 
     this.grants = this.clusterAccess(props, network);
     this.grants.encryptVolumes(props.volumeKeys ?? []);
@@ -156,7 +170,8 @@ export class ControlPlane extends Construct {
       );
     }
     this.clusters.add(name);
-    const cluster = new ManagedCluster(this, `Cluster-${name}`, { ...props, name });
+    const { prefix, topic, runbook } = this.foundation;
+    const cluster = new ManagedCluster(this, `Cluster-${name}`, { ...props, name, plane: { prefix, topic, runbook } });
     this.allow(cluster.access);
     if ((props.policy ?? 'HEAL') === 'HEAL' && !this.grants.passesRoles) {
       Annotations.of(cluster).addWarningV2(
@@ -177,17 +192,18 @@ export class ControlPlane extends Construct {
     const { replace, failover } = this.workflows;
     const steps = WORKFLOW_NAMES.map((name) => this.workflows[name].function);
     const grants = new ClusterAccessGrants(this, {
-      readers: [this.reconcile.function, this.watch.function, ...steps],
+      readers: [this.reconcile.function, this.watch.function, ...steps, ...this.archive.readers],
       router: this.reconcile.function,
-      launchers: [replace.function, failover.function],
+      launchers: [replace.function, failover.function, this.archive.workflows.restore.function],
+      archive: this.archive,
       openPort: (port) => openDatabasePort(securityGroup, props.databaseSecurityGroup, port),
     });
     grants.add({ ports: props.databasePorts ?? [] });
     return grants;
   }
 
-  private foundation(props: ControlPlaneProps): Foundation {
-    const prefix = props.prefix ?? 'rejoin';
+  private ground(props: ControlPlaneProps): Foundation {
+    const prefix = props.prefix ?? DEFAULT_PREFIX;
     const removalPolicy = props.removalPolicy ?? RemovalPolicy.RETAIN;
     const key = planeKey(this, prefix, removalPolicy);
     return {
@@ -197,7 +213,7 @@ export class ControlPlane extends Construct {
       retention: props.retention ?? RetentionDays.THREE_MONTHS,
       bundleDir: props.bundleDir ?? resolve(ROOT, 'dist', 'lambdas'),
       topic: props.notify ?? notificationTopic(this, prefix, key),
-      runbook: props.runbook ?? 'docs/runbook.md',
+      runbook: props.runbook ?? DEFAULT_RUNBOOK,
       logLevel: props.logLevel ?? 'INFO',
     };
   }

@@ -5,6 +5,7 @@ export { ManagedCluster } from './managed-cluster.ts';
 export type { ClusterAccess, ManagedClusterProps } from './managed-cluster.ts';
 export { Endpoint, Engine, Policy } from './spec/declaration.ts';
 export type {
+  ArchiveDeclaration,
   DatabaseTls,
   DnsOptions,
   EndpointDeclaration,

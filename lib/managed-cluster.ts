@@ -7,21 +7,35 @@ import { LaunchTemplate } from 'aws-cdk-lib/aws-ec2';
 import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { IHostedZone } from 'aws-cdk-lib/aws-route53';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { ParameterTier, StringParameter } from 'aws-cdk-lib/aws-ssm';
 import { CfnTargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import { Construct } from 'constructs';
 import type { ClusterSpec } from '../lambdas/model/spec.ts';
 import { CLUSTER_TAG, SPEC_PREFIX } from '../lambdas/model/spec.ts';
+import { ClusterArchive } from './capabilities/archive/cluster.ts';
+import { DEFAULT_PREFIX, DEFAULT_RUNBOOK } from './names.ts';
 import { checkSpec } from './spec/check.ts';
-import type { ManageProps } from './spec/declaration.ts';
+import type { ArchiveDeclaration, ManageProps } from './spec/declaration.ts';
 import { draftSpec } from './spec/draft.ts';
 
 /** A standard SSM parameter holds 4 KB; tokens resolve to longer text than their marks, hence the margin. */
 const STANDARD_TIER_CHARACTERS = 3000;
 
+/** The plane as a cluster in another stack names it: nothing of it has to be imported. */
+export interface PlaneOfCluster {
+  /** As `ControlPlaneProps.prefix`; `rejoin` unless given. */
+  readonly prefix?: string;
+  /** Where the archive's alarms go; none are made without. */
+  readonly topic?: ITopic;
+  /** As `ControlPlaneProps.runbook`. */
+  readonly runbook?: string;
+}
+
 export interface ManagedClusterProps extends ManageProps {
   /** 2 to 30 lower-case letters, digits and hyphens. Instances belong to the cluster by the tag `rejoin:cluster` with this value. */
   readonly name: string;
+  readonly plane?: PlaneOfCluster;
 }
 
 /** What the plane must be allowed to touch for a cluster: hand it to `ControlPlane.allow` when the cluster is in another stack. */
@@ -31,6 +45,10 @@ export interface ClusterAccess {
   readonly instanceRoles?: readonly IRole[];
   /** That its databases listen on. */
   readonly ports?: readonly number[];
+  /** Whose all this is; left out where it may be any cluster's. */
+  readonly cluster?: string;
+  /** Its hosts send base backups to the archive and read what is in it. */
+  readonly archived?: boolean;
 }
 
 export class ManagedCluster extends Construct {
@@ -41,8 +59,8 @@ export class ManagedCluster extends Construct {
   /** Throws at synth for a wrong specification: one line a problem, naming property, value and mend. */
   constructor(scope: Construct, id: string, props: ManagedClusterProps) {
     super(scope, id);
-    refuseArchive(props);
-    const draft = draftSpec(props.name, props);
+    const prefix = props.plane?.prefix ?? DEFAULT_PREFIX;
+    const draft = draftSpec(props.name, props, prefix);
     checkSpec(this, draft);
     this.name = props.name;
     const text = Stack.of(this).toJsonString(draft);
@@ -54,13 +72,27 @@ export class ManagedCluster extends Construct {
     });
     this.mark(props);
     this.warn(draft);
+    if (props.archive) this.archive(props, props.archive, prefix);
     const role = instanceRoleOf(props);
     this.access = {
       secrets: [props.credentials],
       zones: props.endpoints.flatMap((e) => (e.kind === 'dns' ? [e.zone] : [])),
       instanceRoles: role ? [role] : [],
       ports: [props.engine.port],
+      cluster: props.name,
+      archived: props.archive !== undefined,
     };
+  }
+
+  private archive({ name, engine, plane }: ManagedClusterProps, { rpo }: ArchiveDeclaration, prefix: string): void {
+    const topic = plane?.topic;
+    const alarms = topic === undefined ? null : { prefix, topic, runbook: plane?.runbook ?? DEFAULT_RUNBOOK };
+    new ClusterArchive(this, 'Archive', { cluster: name, engine: engine.kind, rpo, prefix, alarms });
+    if (alarms !== null) return;
+    Annotations.of(this).addWarningV2(
+      'rejoin:archive-alarms',
+      `cluster ${JSON.stringify(name)}: nobody is told when its archive lags or has a hole: give plane.topic`,
+    );
   }
 
   /** Tags the target groups that this app creates; an imported one is its owner's to tag. */
@@ -87,14 +119,4 @@ export class ManagedCluster extends Construct {
 
 function instanceRoleOf(props: ManageProps): IRole | undefined {
   return props.instanceRole ?? (props.launchTemplate instanceof LaunchTemplate ? props.launchTemplate.role : undefined);
-}
-
-/** `archive` is a type error already; this is for callers that the compiler does not check. */
-function refuseArchive(props: ManagedClusterProps): void {
-  const archive = (props as { readonly archive?: unknown }).archive;
-  if (archive === undefined) return;
-  throw new Error(
-    `cluster ${JSON.stringify(props.name)}: archive is given, and this version of Rejoin has no archive yet: ` +
-      'leave archive out, and keep the backups that you have',
-  );
 }

@@ -38,7 +38,7 @@ export const UNSCOPED: Readonly<Record<string, string>> = {
   'xray:GetSamplingTargets': 'the action has no resource type',
 };
 
-const allow = (
+export const allow = (
   actions: readonly string[],
   resources: readonly string[],
   conditions?: Record<string, Record<string, unknown>>,
@@ -80,7 +80,7 @@ export const publishTo = (scope: IConstruct, topic: ITopic): readonly PolicyStat
 export function useKey(
   scope: IConstruct,
   key: IKey,
-  services: readonly ('sqs' | 'sns' | 'dynamodb')[],
+  services: readonly ('sqs' | 'sns' | 'dynamodb' | 's3')[],
 ): PolicyStatement {
   const region = Stack.of(scope).region;
   const actions = ['kms:Decrypt', 'kms:GenerateDataKey'];
@@ -138,15 +138,18 @@ export function route(scope: IConstruct): readonly PolicyStatement[] {
 export const changeRecords = (zoneArns: readonly string[]): PolicyStatement =>
   allow(['route53:ListResourceRecordSets', 'route53:ChangeResourceRecordSets'], zoneArns);
 
+export const startWorkflows = (scope: IConstruct, names: readonly string[]): PolicyStatement =>
+  allow(
+    ['states:StartExecution'],
+    names.map((name) => states(scope, 'stateMachine', name)),
+  );
+
 /** Starts some machines and looks at some. By name, which is fixed: the machines' own role must not depend on this one. */
 export const runWorkflows = (
   scope: IConstruct,
   names: { readonly start: readonly string[]; readonly look: readonly string[] },
 ): readonly PolicyStatement[] => [
-  allow(
-    ['states:StartExecution'],
-    names.start.map((name) => states(scope, 'stateMachine', name)),
-  ),
+  startWorkflows(scope, names.start),
   allow(
     ['states:DescribeExecution'],
     names.look.map((name) => states(scope, 'execution', `${name}:*`)),
@@ -198,14 +201,25 @@ export const stopInstances = (scope: IConstruct): PolicyStatement =>
 export const moveVolumes = (scope: IConstruct): readonly PolicyStatement[] => [
   allow(['ec2:CreateTags'], [ec2(scope, 'volume')], own),
   allow(['ec2:AttachVolume', 'ec2:DetachVolume'], [ec2(scope, 'instance'), ec2(scope, 'volume')], own),
-  unscoped('ec2:DescribeVolumes'),
+  describeVolumes(),
 ];
 
-/** An instance that Rejoin itself launched and found no use for: never one that the platform team started. */
+/** Launched by Rejoin itself: never by the platform team. */
+const launched = { StringLike: { ...own.StringLike, [`ec2:ResourceTag/${INCIDENT_TAG}`]: '*' } };
+
+/** An instance that Rejoin itself launched and found no use for. */
 export const giveBackInstances = (scope: IConstruct): PolicyStatement =>
-  allow(['ec2:TerminateInstances'], [ec2(scope, 'instance')], {
-    StringLike: { ...own.StringLike, [`ec2:ResourceTag/${INCIDENT_TAG}`]: '*' },
-  });
+  allow(['ec2:TerminateInstances'], [ec2(scope, 'instance')], launched);
+
+/** Volumes that came with such an instance. */
+export const giveBackVolumes = (scope: IConstruct): PolicyStatement =>
+  allow(['ec2:DeleteVolume'], [ec2(scope, 'volume')], launched);
+
+export const describeVolumes = (): PolicyStatement => unscoped('ec2:DescribeVolumes');
+
+/** Such an instance, kept for a look at it. */
+export const stopOwn = (scope: IConstruct): PolicyStatement =>
+  allow(['ec2:StopInstances'], [ec2(scope, 'instance')], launched);
 
 /** For good: a node that has been replaced, and a volume that nobody needs any more. */
 export const clearAway = (scope: IConstruct): readonly PolicyStatement[] => [

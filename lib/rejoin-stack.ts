@@ -13,7 +13,7 @@ import type { Construct } from 'constructs';
 import type { ClusterConfig, RejoinConfig, SubnetConfig } from './config.ts';
 import type { ControlPlaneProps } from './control-plane.ts';
 import { ControlPlane } from './control-plane.ts';
-import type { EndpointDeclaration, EngineDeclaration } from './spec/declaration.ts';
+import type { ArchiveDeclaration, EndpointDeclaration, EngineDeclaration } from './spec/declaration.ts';
 import { Endpoint, Engine } from './spec/declaration.ts';
 
 export interface RejoinStackProps {
@@ -89,6 +89,10 @@ export class RejoinStack extends Stack {
       ...(cluster.dataDevice !== undefined && { dataDevice: cluster.dataDevice }),
       ...(cluster.deadAfterSeconds !== undefined && { deadAfter: Duration.seconds(cluster.deadAfterSeconds) }),
       ...(cluster.retryAfterSeconds !== undefined && { retryAfter: Duration.seconds(cluster.retryAfterSeconds) }),
+      ...(cluster.instanceRoleArn !== undefined && {
+        instanceRole: Role.fromRoleArn(this, `${at}-Role`, cluster.instanceRoleArn, { mutable: false }),
+      }),
+      ...(cluster.archive && { archive: archiveOf(cluster.archive) }),
     });
   }
 
@@ -140,6 +144,13 @@ function engineOf(given: ClusterConfig['engine']): EngineDeclaration {
   }
 }
 
+const archiveOf = (given: NonNullable<ClusterConfig['archive']>): ArchiveDeclaration => ({
+  rpo: Duration.seconds(given.rpoSeconds),
+  retention: Duration.days(given.retentionDays),
+  baseBackupEvery: Duration.seconds(given.baseBackupSeconds),
+  ...(given.drillSeconds !== undefined && { drillEvery: Duration.seconds(given.drillSeconds) }),
+});
+
 /** The values that CloudWatch Logs takes, since any other fails only at deployment. */
 const RETENTIONS: readonly number[] = Object.values(RetentionDays).filter((value) => typeof value === 'number');
 
@@ -156,6 +167,7 @@ function options(config: RejoinConfig): Partial<ControlPlaneProps> {
     ...(config.vpcEndpoints !== undefined && { vpcEndpoints: config.vpcEndpoints }),
     ...(config.probeIntervalMs !== undefined && { probeInterval: Duration.millis(config.probeIntervalMs) }),
     ...(config.sweepSeconds !== undefined && { sweep: Duration.seconds(config.sweepSeconds) }),
+    ...(config.archiveLockDays !== undefined && { archiveLock: Duration.days(config.archiveLockDays) }),
     ...(config.destroyWithStack && { removalPolicy: RemovalPolicy.DESTROY }),
     ...(config.runbook !== undefined && { runbook: config.runbook }),
     ...(config.logLevel && { logLevel: config.logLevel }),

@@ -1,24 +1,21 @@
 /** Builds the world of a rehearsal: the emulated account, the platform team's cluster, and Rejoin deployed into it. */
 import { join } from 'node:path';
 import type { Ledger } from '../lambdas/cloud/ports.ts';
+import { CLUSTER, type Endpoints, openAccount, worldOf } from './account.ts';
 import type { Cleanup } from './cleanup.ts';
 import { startClient, type Client } from './client/client.ts';
 import type { Cloud } from './cloud/cloud.ts';
 import type { Hosts } from './cloud/hosts.ts';
 import type { Engine } from './engines/engine.ts';
-import { NODES } from './engines/index.ts';
-import { createEnvironment, DATA_DEVICE, type Environment } from './environment.ts';
+import { goElsewhere } from './elsewhere.ts';
+import type { Environment } from './environment.ts';
 import { breakGround, troubleOf, troublesOf, type Ground } from './ground.ts';
-import { ledgerOf } from './ledger.ts';
-import { startObserver, type Observer } from './observer.ts';
+import type { Observer } from './observer.ts';
 import type { RehearsalOptions } from './options.ts';
-import { deployPlane, machinesOf, queueOf } from './plane.ts';
 import { launchHosts } from './seed.ts';
 import { incidentStory } from './stories.ts';
 import type { Timeline } from './ui/timeline.ts';
-import { World } from './world.ts';
-
-const CLUSTER = 'orders';
+import type { World } from './world.ts';
 
 const CLIENT = { pauseMs: 5, maxLifetimeMs: 1500 };
 const STORY_EVERY_MS = 400;
@@ -47,48 +44,19 @@ export async function build(options: RehearsalOptions, timeline: Timeline, clean
   const ground = await breakGround(options, timeline, cleanup);
   const { cloud, hosts, engine } = ground;
   timeline.add('stage', 'the emulated AWS is up; making VPC, launch template, target groups, zone and secret');
-  const environment = await createEnvironment(cloud.adminConfig, {
-    cluster: CLUSTER,
-    vpcCidr: ground.addresses.cidr,
-    subnetCidrs: [1, 2, 3].map((n) => `${ground.addresses.host(n, 0)}/24`),
-    port: engine.port,
-    peerPorts: engine.peerPorts,
-    probeUser: { username: engine.probeUser.user, password: engine.probeUser.password },
-    dataDevice: DATA_DEVICE,
-    dataGiB: 20,
+  const account = await openAccount(ground, options, timeline, cleanup, (environment) => {
+    timeline.add('stage', `launching three hosts with ${engine.title}; beside it, cdk bootstrap and cdk deploy`);
+    return raiseCluster(ground, environment, timeline);
   });
-  await ground.gate.knowRole(environment.hostRoleArn);
-  timeline.add('stage', `launching three hosts with ${engine.title}; beside it, cdk bootstrap and cdk deploy`);
-  const [stack] = await Promise.all([
-    deployPlane(ground, environment, { name: CLUSTER, nodes: NODES, engine }, timeline),
-    raiseCluster(ground, environment, timeline),
-  ]);
-  cleanup.add('what hosts do by themselves', engine.tend(hosts, troubleOf(ground)));
-  const endpoints = await openEndpoints(ground, environment);
-  const ledger = ledgerOf(cloud.adminConfig, stack);
-  const observer = observe(ground, environment, ledger, cleanup);
-  tellStory(timeline, ledger, observer, cleanup, ground);
-  cloud.run(stack);
+  const { environment, endpoints, observer } = account;
+  tellStory(timeline, account.ledger, observer, cleanup, ground);
+  cloud.run(account.stack);
   const client = openForBusiness(ground, endpoints, cleanup);
-  const world = new World({
-    cluster: CLUSTER,
-    nodeCount: NODES,
-    admin: cloud.adminConfig,
-    cloud,
-    hosts,
-    engine,
-    partitions: ground.partitions,
-    client,
-    timeline,
-    observer,
-    ledger,
-    signals: ground.signals,
-    operateFunction: cloud.lambdas.find('operate').name,
-    machines: machinesOf(stack),
-    launchTemplateId: environment.launchTemplateId,
-    signalsQueue: queueOf(stack, '-signals'),
-    signalsDeadLetters: queueOf(stack, '-signals-dlq'),
-    reconcileQueue: queueOf(stack, '-reconcile.fifo'),
+  const others: Ground[] = [];
+  const world = worldOf(account, client, timeline, async () => {
+    const other = await goElsewhere(options, timeline, cleanup, client);
+    others.push(other.ground);
+    return other.world;
   });
   timeline.progress(() => world.progress());
   timeline.add('stage', `Rejoin is deployed and runs; built in ${((Date.now() - startedAtMs) / 1000).toFixed(1)} s`);
@@ -100,8 +68,11 @@ export async function build(options: RehearsalOptions, timeline: Timeline, clean
     observer,
     endpoints,
     settle: () => cloud.whenQuiet(QUIET_WITHIN_MS),
-    iam: () => ground.gate.report(),
-    failures: () => troublesOf(ground),
+    iam: () => {
+      const { refused, unused } = ground.gate.report();
+      return { refused: [refused, ...others.map((o) => o.gate.report().refused)].flat(), unused };
+    },
+    failures: () => [ground, ...others].flatMap(troublesOf),
     howToReach: () => howToReach(ground, environment, endpoints),
   };
 }
@@ -114,23 +85,6 @@ async function raiseCluster(ground: Ground, environment: Environment, timeline: 
   ]);
   await engine.startCluster(hosts, ids);
   timeline.add('stage', `the cluster runs: ${ids.map((id) => `${id} (${hosts.ip(id)})`).join(', ')}`);
-}
-
-export interface Endpoints {
-  readonly writer: { readonly host: string; readonly port: number };
-  readonly reader: { readonly host: string; readonly port: number };
-}
-
-async function openEndpoints(ground: Ground, environment: Environment): Promise<Endpoints> {
-  const { port } = ground.engine;
-  const open = async (name: string, host: string, targetGroupArn: string): Promise<{ host: string; port: number }> => {
-    await ground.balancers.createBalancer({ name, address: host, port, targetGroupArn });
-    return { host, port };
-  };
-  return {
-    writer: await open(`${CLUSTER}-writer`, ground.addresses.host(250, 10), environment.writerGroupArn),
-    reader: await open(`${CLUSTER}-read`, ground.addresses.host(250, 11), environment.readGroupArn),
-  };
 }
 
 /** Starts the client. Its direct writers hear of every host that comes and goes. */
@@ -149,29 +103,12 @@ function openForBusiness(ground: Ground, endpoints: Endpoints, cleanup: Cleanup)
     client.nodes(
       hosts
         .list()
-        .filter((h) => h.state !== 'terminated')
+        .filter((h) => h.cluster === CLUSTER && h.state !== 'terminated')
         .map((h) => ({ id: h.id, host: h.address, port: engine.port })),
     );
   tell();
   hosts.listen({ state: tell });
   return client;
-}
-
-function observe(ground: Ground, environment: Environment, ledger: Ledger, cleanup: Cleanup): Observer {
-  const observer = startObserver(
-    {
-      admin: ground.cloud.adminConfig,
-      environment,
-      hosts: ground.hosts,
-      dns: ground.dns,
-      cluster: CLUSTER,
-      engine: ground.engine,
-      ledger,
-    },
-    troubleOf(ground),
-  );
-  cleanup.add('the observer', () => observer.stop());
-  return observer;
 }
 
 /** Follows the incident's record in the background. */

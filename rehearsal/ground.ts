@@ -35,8 +35,16 @@ export interface Ground {
   readonly troubles: string[];
 }
 
+/** Whose account it is, and where; nothing given: anybody's, somewhere. */
+export type Place = Partial<Pick<Cloud, 'account' | 'region'>>;
+
 /** What it starts is handed to `cleanup` as it starts. */
-export async function breakGround(options: RehearsalOptions, timeline: Timeline, cleanup: Cleanup): Promise<Ground> {
+export async function breakGround(
+  options: RehearsalOptions,
+  timeline: Timeline,
+  cleanup: Cleanup,
+  where: Place = {},
+): Promise<Ground> {
   const { engine } = options;
   const addresses = takeAddresses(process.pid);
   cleanup.add('the address block', () => addresses.release());
@@ -48,6 +56,7 @@ export async function breakGround(options: RehearsalOptions, timeline: Timeline,
   cleanup.add('IAM', () => gate.close());
   const cloud = await startCloud({
     workDir: dir,
+    ...where,
     delays: options.delays,
     seed: options.seed,
     credentialsFor: (roleArn) => gate.credentialsFor(roleArn, 'lambda', 'lambda.amazonaws.com'),

@@ -1,4 +1,6 @@
 /** Whether a scenario kept its promises: pure, from what was measured. */
+import type { RestoreFigures } from './archive/accounting.ts';
+import type { ArchiveFigures } from './archive/watch.ts';
 import type { DirectAcknowledgement } from './client/direct.ts';
 import type { ClientFigures } from './client/messages.ts';
 import type { Comparison } from './engines/engine.ts';
@@ -23,6 +25,13 @@ export interface Evidence {
   readonly launched: readonly string[];
   readonly donors: readonly DonorChoice[];
   readonly refusedCalls: number;
+  readonly restores: readonly RestoreFigures[];
+  /** Null without an archive. */
+  readonly archive: ArchiveFigures | null;
+  /** As declared. */
+  readonly rpoMs: number;
+  /** Nothing of the cluster is left: only what was restored is looked at. */
+  readonly clusterIsLost: boolean;
   /** How many functions were killed; null when none was to be. */
   readonly kills: number | null;
   /** Errors of the rehearsal's own machinery: with any, the figures prove nothing. */
@@ -49,23 +58,15 @@ const atMost = (promise: string, value: number | null, limit: number | null, uni
 
 /** Every promise with what was measured. A promise that could not be measured has not held. */
 export function judge(evidence: Evidence): Verdict[] {
-  const { limits, figures, state } = evidence;
+  const { limits, figures } = evidence;
   return [
-    writesVerdict(evidence),
+    ...(evidence.clusterIsLost ? [] : [writesVerdict(evidence)]),
     ...atMost('longest gap between two acknowledged writes', figures.writeOutageMs, limits.writeOutageMs, ' ms'),
     ...atMost('failed writes', figures.writeErrors, limits.writeErrors, ''),
     ...atMost('traffic leaves the node after the signal', evidence.signalToRoutedMs, limits.signalToRoutedMs, ' ms'),
-    ...directVerdicts(evidence),
-    {
-      promise: `${evidence.nodeCount} nodes synced and in service, one writer, DNS right, everything as declared, nothing under way`,
-      measured: whole(evidence.nodeCount)(state) ? 'so it is' : ['not so', ...state.problems].join('; '),
-      held: whole(evidence.nodeCount)(state),
-    },
-    {
-      promise: 'every node holds the same',
-      measured: evidence.comparison.differences.length === 0 ? 'so it is' : evidence.comparison.differences.join('; '),
-      held: evidence.comparison.differences.length === 0,
-    },
+    ...(evidence.clusterIsLost ? [] : [...directVerdicts(evidence), ...nodesVerdicts(evidence)]),
+    ...evidence.restores.map(restoreVerdict),
+    ...archiveVerdicts(evidence.archive, evidence.rpoMs),
     {
       promise: `instances launched: ${limits.launches}`,
       measured: evidence.launched.length === 0 ? 'none' : evidence.launched.join(', '),
@@ -84,6 +85,39 @@ export function judge(evidence: Evidence): Verdict[] {
       promise: 'the rehearsal itself worked',
       measured: evidence.machineryFailures.length === 0 ? 'yes' : evidence.machineryFailures.slice(0, 3).join('; '),
       held: evidence.machineryFailures.length === 0,
+    },
+  ];
+}
+
+function nodesVerdicts({ nodeCount, state, comparison }: Evidence): Verdict[] {
+  return [
+    {
+      promise: `${nodeCount} nodes synced and in service, one writer, DNS right, everything as declared, nothing under way`,
+      measured: whole(nodeCount)(state) ? 'so it is' : ['not so', ...state.problems].join('; '),
+      held: whole(nodeCount)(state),
+    },
+    {
+      promise: 'every node holds the same',
+      measured: comparison.differences.length === 0 ? 'so it is' : comparison.differences.join('; '),
+      held: comparison.differences.length === 0,
+    },
+  ];
+}
+
+const restoreVerdict = ({ target, restoredTo, ...rows }: RestoreFigures): Verdict => ({
+  promise: `restored to ${target}: every row acknowledged by then, and none begun after it`,
+  measured: `${rows.rowsExpected} expected, ${rows.rowsMissing} missing, ${rows.rowsExtra} too much; stopped at ${restoredTo ?? 'nobody says where'}`,
+  held: rows.rowsExpected > 0 && rows.rowsMissing === 0 && rows.rowsExtra === 0,
+});
+
+function archiveVerdicts(archive: ArchiveFigures | null, rpoMs: number): Verdict[] {
+  if (archive === null) return [];
+  return [
+    ...atMost('behind what is acknowledged, 99 % of the time', archive.rpoMsP99, rpoMs, ' ms'),
+    {
+      promise: 'the archive has no hole',
+      measured: `${archive.gaps} holes in ${archive.objects} objects`,
+      held: archive.gaps === 0,
     },
   ];
 }

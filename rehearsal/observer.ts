@@ -78,7 +78,7 @@ export function startObserver(options: ObserverOptions, onTrouble: (what: string
   const elb = new ElasticLoadBalancingV2Client(options.admin);
   const { engine } = options;
   const prober = databaseProber({ deadlineMs: PROBE_DEADLINE_MS });
-  const resolver = new Resolver({ timeout: 500, tries: 1 });
+  const resolver = new Resolver({ timeout: 1000, tries: 3 }); // the server is in this process, which may be busy
   resolver.setServers([`${options.dns.address}:${options.dns.port}`]);
   const name = `${options.cluster}.${options.environment.zoneName}`;
   const donors = new Map<string, DonorChoice>();
@@ -115,7 +115,7 @@ export function startObserver(options: ObserverOptions, onTrouble: (what: string
   };
 
   const look = async (): Promise<void> => {
-    const hosts = options.hosts.list().filter((h) => h.state !== 'terminated');
+    const hosts = options.hosts.list().filter((h) => h.cluster === options.cluster && h.state !== 'terminated');
     const [found, writerTargets, readTargets, dns, state] = await Promise.all([
       Promise.all(hosts.map(probed)),
       targets(options.environment.writerGroupArn),

@@ -2,9 +2,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
+import type { AdminConfig } from './cloud/cloud.ts';
 import type { DeployedStack } from './cloud/stack.ts';
 import type { Engine } from './engines/engine.ts';
 import { DATA_DEVICE, type Environment } from './environment.ts';
+import type { DeclaredArchive } from './scenarios/scenario.ts';
 import type { Ground } from './ground.ts';
 import type { Timeline } from './ui/timeline.ts';
 
@@ -17,6 +20,8 @@ export interface ClusterToManage {
   readonly name: string;
   readonly nodes: number;
   readonly engine: Engine;
+  /** Null: without an archive. */
+  readonly archive: DeclaredArchive | null;
 }
 
 /** Deploys, registers the functions and warms them; nothing runs yet. */
@@ -32,6 +37,7 @@ export async function deployPlane(
   const { assemblyDir, seconds } = await cloud.deploy({ appDir: ROOT, context: { config: file }, stackName: STACK });
   await ground.gate.knowStack(assemblyDir, STACK);
   const stack = await cloud.attach(assemblyDir, STACK);
+  await keepVersions(cloud.adminConfig, stack);
   timeline.add(
     'stage',
     `cdk bootstrap and synth took ${seconds.bootstrapAndSynth} s, cdk deploy ${seconds.deploy} s: ${stack.functions.length} functions`,
@@ -40,7 +46,7 @@ export async function deployPlane(
   return stack;
 }
 
-const configuration = (environment: Environment, { name, nodes, engine }: ClusterToManage): unknown => ({
+const configuration = (environment: Environment, { name, nodes, engine, archive }: ClusterToManage): unknown => ({
   stackName: STACK,
   vpc: { id: environment.vpcId, subnets: environment.subnets },
   databaseSecurityGroupId: environment.securityGroupId,
@@ -67,9 +73,26 @@ const configuration = (environment: Environment, { name, nodes, engine }: Cluste
       ],
       policy: 'HEAL',
       dataDevice: DATA_DEVICE,
+      ...(archive === null ? {} : { archive }),
     },
   ],
 });
+
+/** moto's CloudFormation leaves a bucket's versioning out. */
+async function keepVersions(admin: AdminConfig, stack: DeployedStack): Promise<void> {
+  const s3 = new S3Client(admin);
+  const VersioningConfiguration = { Status: 'Enabled' } as const;
+  await s3.send(new PutBucketVersioningCommand({ Bucket: archiveBucketOf(stack), VersioningConfiguration }));
+  s3.destroy();
+}
+
+/** Name of the deployed archive's bucket. Throws when there is none, or more than one. */
+export function archiveBucketOf(stack: DeployedStack): string {
+  const buckets = [...stack.resources.values()].filter((r) => r.type === 'AWS::S3::Bucket');
+  const name = buckets[0]?.physicalId;
+  if (buckets.length === 1 && name !== null && name !== undefined) return name;
+  throw new Error(`expected one bucket in the stack ${stack.stackName}, found ${buckets.length}`);
+}
 
 /** URL of the deployed queue whose name ends so. Throws when there is none. */
 export function queueOf(stack: DeployedStack, nameEnd: string): string {

@@ -3,11 +3,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import pc from 'picocolors';
 import { lsnBytes } from '../lambdas/model/lsn.ts';
+import type { ArchiveFigures } from './archive/watch.ts';
 import { build, type Built } from './build.ts';
 import { Cleanup } from './cleanup.ts';
 import { killed } from './cloud/kills.ts';
 import { emulated } from './emulated.ts';
-import type { Engine } from './engines/engine.ts';
+import type { Comparison, Engine } from './engines/engine.ts';
 import { judge, type AllowedLoss } from './judge.ts';
 import { variantOf, type RehearsalOptions } from './options.ts';
 import { clientSection, type FinalNode, type Report, type Verdict } from './report.ts';
@@ -17,7 +18,8 @@ import { Timeline } from './ui/timeline.ts';
 import * as variants from './variants.ts';
 import type { Measured, World, WorldState } from './world.ts';
 
-const READY_WITHIN_SECONDS = 60;
+const READY_WITHIN_SECONDS = 180;
+const ARCHIVED_WITHIN_SECONDS = 240;
 const WARM_UP_WRITES = 100;
 
 /** How a rehearsal ended: every promise held, one was broken, or a person had enough before the verdict. */
@@ -80,6 +82,7 @@ async function carryOut(
     () => world.client.figures().writesAcknowledged >= WARM_UP_WRITES,
     READY_WITHIN_SECONDS,
   );
+  if (scenario.archive !== undefined) await untilArchived(world);
   const atStart = begin(built, timeline);
   variants.begin(built.cloud, options);
   const measured = await scenario.run(world);
@@ -94,6 +97,13 @@ async function carryOut(
   }
   if (options.keep) console.log(built.howToReach());
   await concluded(report.passed);
+}
+
+/** The first base backup is taken by the plane itself; from then on moments can be restored. */
+async function untilArchived(world: World): Promise<void> {
+  const archived = (): boolean => world.archive.hasBackup() && (world.archive.coveredMs() ?? 0) > 0;
+  await world.until('the first base backup, and log behind it', archived, ARCHIVED_WITHIN_SECONDS);
+  world.archive.reset();
 }
 
 interface Start {
@@ -147,6 +157,14 @@ function allowedLoss(options: RehearsalOptions, start: Start, world: World): All
   };
 }
 
+/** Of a cluster that is gone, as the scenario says: the restores are compared. */
+const NOTHING_LEFT: Comparison = {
+  accounting: { lost: 0, duplicated: 0, firstLost: [] },
+  rows: new Map(),
+  directLost: [],
+  differences: [],
+};
+
 async function conclude(
   options: RehearsalOptions,
   built: Built,
@@ -168,8 +186,13 @@ async function conclude(
   }
   timeline.add('stage', 'comparing what was acknowledged with what every node holds');
   const synced = state.nodes.filter((n) => n.synced);
-  const comparison = await options.engine.compare({ acknowledged, direct }, synced, state.ledger.writer);
+  const lost = options.scenario.clusterIsLost === true;
+  const ids = acknowledged.map((a) => a.id);
+  const comparison = lost
+    ? NOTHING_LEFT
+    : await options.engine.compare({ acknowledged: ids, direct }, synced, state.ledger.writer);
   const { accounting, rows } = comparison;
+  const archive = options.scenario.archive === undefined ? null : await world.archive.figures();
   const iam = built.iam();
   const kills = killed(cloud.kills);
   const since = (atMs: number | null): number | null =>
@@ -190,6 +213,10 @@ async function conclude(
       .map((h) => h.id),
     donors: built.observer.donors(),
     refusedCalls: iam.refused.length,
+    restores: measured.restores ?? [],
+    archive,
+    rpoMs: (options.scenario.archive?.rpoSeconds ?? 0) * 1000,
+    clusterIsLost: lost,
     kills: options.kills ? kills.length : null,
     machineryFailures: built.failures(),
   });
@@ -214,6 +241,8 @@ async function conclude(
       writerTarget: state.writerTargets[0]?.id ?? null,
       dnsWriter: state.dnsWriter,
     },
+    restore: measured.restores ?? [],
+    archive,
     killed: kills,
     iam,
     emulated: emulated(options.delays, [...cloud.emulated, ...options.engine.emulated]),
@@ -229,6 +258,9 @@ const finalNode = (n: WorldState['nodes'][number], rows: ReadonlyMap<string, num
   rows: rows.get(n.id) ?? null,
 });
 
+const archiveLine = ({ rpoMsP50, rpoMsP99, bytes, objects }: ArchiveFigures): string =>
+  `  archive: ${objects} objects, ${bytes} bytes; behind by ${rpoMsP50 ?? '–'} ms (median), ${rpoMsP99 ?? '–'} ms (99 %)`;
+
 function print(report: Report): void {
   const line = (v: Verdict): string =>
     `  ${v.held ? pc.green('held  ') : pc.red('BROKEN')}  ${v.promise}: ${v.measured}`;
@@ -241,6 +273,8 @@ function print(report: Report): void {
       `  reads ${client.readsAnswered}, failed ${client.readErrors}`,
       ...Object.entries(client.direct).map(([node, count]) => `  directly acknowledged by ${node}: ${count}`),
       ...(report.killed.length === 0 ? [] : [`  killed: ${report.killed.join(', ')}`]),
+      ...(report.archive === null ? [] : [archiveLine(report.archive)]),
+      ...report.restore.map((r) => `  restored to ${r.target} in ${r.durationMs} ms: ${r.rowsExpected} rows expected`),
       `  signal to routed ${control.signalToRoutedMs ?? '–'} ms, signal to rejoined ${control.signalToRejoinedMs ?? '–'} ms`,
       `  AWS calls by the plane: ${Object.values(control.awsCalls).reduce((a, b) => a + b, 0)}; refused by IAM: ${report.iam.refused.length}; granted and unused here: ${report.iam.unused.length}`,
     ].join('\n'),

@@ -1,4 +1,6 @@
 /** The report of one scenario, as JSON and as the verdict on the terminal. */
+import type { RestoreFigures } from './archive/accounting.ts';
+import type { ArchiveFigures } from './archive/watch.ts';
 import type { ClientFigures } from './client/messages.ts';
 import type { EngineKind } from '../lambdas/model/spec.ts';
 import type { TimelineEntry } from './ui/timeline.ts';
@@ -54,6 +56,10 @@ export interface Report {
     readonly writerTarget: string | null;
     readonly dnsWriter: string | null;
   };
+  /** Each restore of the scenario; empty when there was none. */
+  readonly restore: readonly RestoreFigures[];
+  /** Null without an archive. */
+  readonly archive: ArchiveFigures | null;
   /** Functions that were killed, with step and moment. */
   readonly killed: readonly string[];
   readonly iam: { readonly refused: readonly unknown[]; readonly unused: readonly unknown[] };

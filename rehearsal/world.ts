@@ -1,5 +1,7 @@
 /** A running rehearsal as scenarios see it: faults to inject, a state to look at, waits that end. */
 import type { Ledger } from '../lambdas/cloud/ports.ts';
+import type { RestoreFigures } from './archive/accounting.ts';
+import type { ArchiveWatch } from './archive/watch.ts';
 import type { Client } from './client/client.ts';
 import type { AdminConfig, Cloud } from './cloud/cloud.ts';
 import type { Hosts } from './cloud/hosts.ts';
@@ -21,6 +23,8 @@ export interface Measured {
   readonly signalAtMs: number | null;
   readonly routedAtMs: number | null;
   readonly rejoinedAtMs: number | null;
+  /** Restores, in the order in which they were asked for. */
+  readonly restores?: readonly RestoreFigures[];
 }
 
 export interface WorldParts {
@@ -36,6 +40,10 @@ export interface WorldParts {
   readonly timeline: Timeline;
   readonly observer: Observer;
   readonly ledger: Ledger;
+  /** Name of the table behind it. */
+  readonly ledgerTable: string;
+  /** Null unless the scenario has one. */
+  readonly archive: ArchiveWatch | null;
   readonly signals: Signals;
   /** Name of the deployed function for operators. */
   readonly operateFunction: string;
@@ -46,6 +54,8 @@ export interface WorldParts {
   readonly signalsQueue: string;
   readonly signalsDeadLetters: string;
   readonly reconcileQueue: string;
+  /** Opens another account (`World.elsewhere`). */
+  readonly elsewhere: () => Promise<World>;
 }
 
 export class World {
@@ -157,6 +167,37 @@ export class World {
   async loseForGood(ids: readonly string[]): Promise<void> {
     await Promise.all(ids.map((id) => people.loseVolumeWithInstance(this.parts.admin, id, DATA_DEVICE)));
     await Promise.all(ids.map((id) => this.terminate(id)));
+    if (this.parts.hosts.list().every((h) => ids.includes(h.id))) this.parts.archive?.noMoreWrites();
+  }
+
+  /** All that the plane remembers, incidents' records too: the ledger's items, as JSON. */
+  records(): Promise<readonly string[]> {
+    return people.itemsOf(this.parts.admin, this.parts.ledgerTable);
+  }
+
+  /** Deletes all that the plane remembers. */
+  async forget(): Promise<void> {
+    const items = await people.emptyTable(this.parts.admin, this.parts.ledgerTable);
+    this.timeline.add('fault', `the ledger is emptied: ${items} items`);
+  }
+
+  /** Nothing is left of the archive but a copy of its objects. */
+  async copyArchiveBack(): Promise<void> {
+    const objects = await people.copyBack({ admin: this.parts.admin, bucket: this.archive.bucketName });
+    this.timeline.add('fault', `the bucket is filled from a copy: ${objects} objects, with other dates`);
+  }
+
+  /** Another account in another region, with a plane of its own that has the same cluster declared, and none of its nodes. */
+  elsewhere(): Promise<World> {
+    return this.parts.elsewhere();
+  }
+
+  /** Copies the archive into another account's, as a person does who has nothing else left. */
+  async copyArchiveTo(other: World): Promise<void> {
+    const [from, to] = [this, other].map(({ parts, archive }) => ({ admin: parts.admin, bucket: archive.bucketName }));
+    if (from === undefined || to === undefined) return;
+    const objects = await people.copyObjects(from, to);
+    this.timeline.add('fault', `${objects} objects of ${from.bucket} are copied to ${to.bucket}, of another account`);
   }
 
   /** The network, to be broken. Throws when the scenario has not said that it does so. */
@@ -164,6 +205,12 @@ export class World {
     if (this.parts.partitions === null)
       throw new Error('the scenario does not say that it breaks the network (breaksNetwork)');
     return this.parts.partitions;
+  }
+
+  /** The cluster's archive. Throws when the scenario has not declared one. */
+  get archive(): ArchiveWatch {
+    if (this.parts.archive === null) throw new Error('the scenario declares no archive (archive)');
+    return this.parts.archive;
   }
 
   /** Calls the operators' function, as a person does from the people. Answers what it says; throws that when it refuses. */
@@ -189,7 +236,7 @@ export class World {
     const arn = machines.find((candidate) => candidate.toLowerCase().endsWith(`-${machine}`));
     if (arn === undefined) throw new Error(`no state machine ends in -${machine}; there are: ${machines.join(', ')}`);
     const execution = await people.startExecution(admin, arn, { cluster: this.cluster, ...input });
-    let state: people.Execution = { status: 'RUNNING', why: '' };
+    let state: people.Execution = { status: 'RUNNING', why: '', output: null };
     const what = `the execution of ${machine} to end`;
     this.waitingFor = what;
     const ended = async (): Promise<boolean> => {

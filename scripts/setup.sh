@@ -4,7 +4,7 @@
 # place and takes no time. No system service is started, no database is made, and none that runs is touched.
 #
 #   sh scripts/setup.sh         what the rehearsal and the tests need
-#   sh scripts/setup.sh bench   also the peer of the failover benchmark: Patroni and etcd
+#   sh scripts/setup.sh bench   also the peers of the benchmarks: Patroni and etcd, pgBackRest
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -40,13 +40,13 @@ need() { # need PACKAGE: adds it to the list when it is not installed
 }
 if command -v dpkg-query >/dev/null 2>&1; then
   for package in mariadb-server mariadb-client mariadb-backup galera-4 haproxy socat rsync openssl shellcheck procps postgresql-15 nftables; do need "$package"; done
-  if [ "${1:-}" = bench ]; then for package in patroni etcd-server; do need "$package"; done; fi
+  if [ "${1:-}" = bench ]; then for package in patroni etcd-server pgbackrest zstd; do need "$package"; done; fi
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 else
   peer=''
-  if [ "${1:-}" = bench ]; then peer='patroni etcd'; fi
+  if [ "${1:-}" = bench ]; then peer='patroni etcd pgbackrest zstd'; fi
   for tool in mariadbd mariadb-backup /usr/lib/postgresql/15/bin/postgres haproxy nft socat openssl shellcheck python3 $peer; do
-    command -v "$tool" >/dev/null 2>&1 || die "$tool not found, and this is not Debian or Ubuntu: install MariaDB 10.11 with Galera, mariadb-backup, PostgreSQL 15, HAProxy 2.6, nftables, socat, openssl and shellcheck by hand (for the failover benchmark also Patroni 3 and etcd 3.4)"
+    command -v "$tool" >/dev/null 2>&1 || die "$tool not found, and this is not Debian or Ubuntu: install MariaDB 10.11 with Galera, mariadb-backup, PostgreSQL 15, HAProxy 2.6, nftables, socat, openssl and shellcheck by hand (for the benchmarks also Patroni 3, etcd 3.4 and pgBackRest 2.45)"
   done
 fi
 if [ -n "$missing" ]; then

@@ -10,6 +10,7 @@ export type Ports = Omit<FakeCloud, 'aws'>;
 /** Answers of these may be old: EC2, ELB and Step Functions are eventually consistent, DynamoDB is asked not to be. */
 const EVENTUAL = new Set([
   'instances.ofCluster',
+  'instances.ofEveryCluster',
   'instances.byIds',
   'volumes.byIds',
   'volumes.ofCluster',

@@ -110,7 +110,8 @@ function starters(options: FailoverOptions, { dir, silence }: Ground): Start[] {
     const addresses = takeAddresses(process.pid);
     cleanup.add('the address block', () => addresses.release());
     const own = { profile, dir: join(dir, profile), addresses, silence, binDir: PG_BIN };
-    return startPatroni({ ...own, holdSeconds: options.holdSeconds }, cleanup);
+    const { holdSeconds, reseedAfterSeconds } = options;
+    return startPatroni({ ...own, holdSeconds, reseedAfterSeconds }, cleanup);
   });
   const rejoin: Start = (cleanup) =>
     startRejoin({ ec2: options.ec2, ec2Tells: options.ec2Tells, silence, log: join(dir, 'rejoin.log') }, cleanup);

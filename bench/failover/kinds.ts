@@ -44,10 +44,31 @@ export interface System {
   strike(fault: Fault, node: Node): Promise<void>;
   /** Called once writes are back: does what the owner of the machine would do, and says what. */
   recover(fault: Fault, node: Node): Promise<Comeback>;
+  /** Null when nobody helps such a member: then the run ends there. */
+  readonly reseed: Reseeding | null;
   /** What the system says it did since then; empty when it keeps no such record. */
   story(sinceMs: number): readonly Told[];
   /** Timings, settings and delays under which it was measured. */
   settings(): Readonly<Record<string, unknown>>;
+}
+
+/** What the owner of the system does with a member that does not become a replica again. */
+export interface Reseeding {
+  /** How long it may take, from the fault or, when its host was turned on again, from then. */
+  readonly afterMs: number;
+  /** Has the member copied anew from the primary, and says how. */
+  copyAnew(node: Node): Promise<string>;
+}
+
+/** That it came to this in a round. */
+export interface Reseed {
+  readonly nodes: readonly string[];
+  /** What the servers said when the time was over. */
+  readonly why: string;
+  readonly how: string;
+  /** From the same moment as `replicaAgainMs` to the help, and from the help to three whole nodes. */
+  readonly afterMs: number;
+  readonly wholeMs: number;
 }
 
 /** Something that happened, in milliseconds after the fault. */
@@ -81,8 +102,14 @@ export interface Round {
   readonly firstLost: readonly number[];
   readonly comeback: Comeback['kind'];
   readonly helpedHow: string | null;
-  /** From the fault (or, when helped, from the help) to three nodes: one primary, two streaming replicas. */
-  readonly replicaAgainMs: number;
+  /**
+   * From the fault (or, when helped, from the help) to three nodes: one primary, two streaming replicas. Null when that
+   * took longer than the system is given, and a member was copied anew.
+   */
+  readonly replicaAgainMs: number | null;
+  readonly reseed: Reseed | null;
+  /** The same, when it came to it before the fault: the round before had left the cluster whole, and it was not any more. */
+  readonly reseedBefore: Reseed | null;
   /** The client's first errors. */
   readonly errors: readonly string[];
   readonly story: readonly Told[];

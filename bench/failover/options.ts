@@ -8,6 +8,8 @@ export interface FailoverOptions {
   readonly patroni: readonly PatroniProfile[];
   readonly faults: readonly Fault[];
   readonly holdSeconds: number;
+  /** After how long a member of Patroni's cluster that is not a replica again is copied anew. */
+  readonly reseedAfterSeconds: number;
   readonly reportFile: string | null;
   readonly ec2: Ec2Delays;
   /** Does EC2 say that a killed host is shutting down; otherwise it goes on to say running. */
@@ -30,6 +32,7 @@ export interface RawOptions {
   readonly fault?: string;
   readonly patroni: string;
   readonly hold: string;
+  readonly reseedAfter: string;
   readonly report?: string;
   readonly ec2Silent: boolean;
   readonly eventDelay: string;
@@ -74,6 +77,7 @@ export function failoverOptions(raw: RawOptions): FailoverOptions {
     patroni: raw.only === 'rejoin' ? [] : patroni,
     faults: raw.fault === undefined ? FAULTS : [faultOf(raw.fault)],
     holdSeconds: wholeNumber('--hold', raw.hold, 0, 3600),
+    reseedAfterSeconds: wholeNumber('--reseed-after', raw.reseedAfter, 1, 3600),
     reportFile: raw.report ?? null,
     ec2Tells: !raw.ec2Silent,
     ec2: {

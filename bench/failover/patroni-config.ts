@@ -77,6 +77,8 @@ export function patroniConfig(node: PatroniNode, timings: PatroniTimings, etcd: 
         pgpass: `${node.hostDir}/pgpass`,
         authentication,
         parameters: { unix_socket_directories: node.hostDir },
+        // A copy begins with a checkpoint; spread, as by default, it alone takes minutes.
+        basebackup: [{ checkpoint: 'fast' }],
       },
     },
     null,

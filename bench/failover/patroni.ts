@@ -1,6 +1,6 @@
 /** The peer: three hosts with Patroni and PostgreSQL, one etcd elsewhere, HAProxy in front. Real processes on loopback. */
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -35,6 +35,8 @@ export interface PatroniOptions {
   readonly binDir: string;
   /** How long after writes are back the lost host is turned on again. */
   readonly holdSeconds: number;
+  /** After how long a member that is no replica again is copied anew. */
+  readonly reseedAfterSeconds: number;
 }
 
 /** Unix user of the databases: PostgreSQL refuses to run as root. */
@@ -82,6 +84,7 @@ export async function startPatroni(options: PatroniOptions, cleanup: Cleanup): P
     busy: () => Promise.resolve(null),
     strike: (fault, node) => strike(fault, nodeOf(node), options.silence),
     recover: (fault, node) => recover(fault, nodeOf(node), options),
+    reseed: { afterMs: options.reseedAfterSeconds * 1000, copyAnew: (node) => copyAnew(nodeOf(node)) },
     story: () => [], // its words are in its hosts' logs
     settings: () => ({
       ...timings,
@@ -89,6 +92,7 @@ export async function startPatroni(options: PatroniOptions, cleanup: Cleanup): P
       synchronousModeStrict: false,
       etcdMembers: 1,
       watchdog: 'off',
+      reseedAfterSeconds: options.reseedAfterSeconds,
     }),
   };
 }
@@ -181,6 +185,17 @@ async function recover(fault: Fault, node: PatroniNode, { silence, holdSeconds }
   await silence.unsilence(node.address);
   await startNode(node);
   return { kind: 'helped', atMs, how: `patroni started on the same host with its old disk ${after}` };
+}
+
+/**
+ * What `patronictl reinit` does, and what is left when the member's own API does not answer: Patroni that finds no data
+ * copies the leader's (https://patroni.readthedocs.io/en/latest/replica_bootstrap.html).
+ */
+async function copyAnew(node: PatroniNode): Promise<string> {
+  await killHost(node.hostDir);
+  await rm(join(node.hostDir, 'data'), { recursive: true, force: true });
+  await startNode(node);
+  return 'patroni stopped, its data directory removed, patroni started: copied anew from the leader';
 }
 
 /** Installs what the peer needs and is not there, as `npm run setup` does for the rest. */

@@ -3,7 +3,7 @@
  * environment with their titles, so the folder cannot be read from there.)
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { awaitStopped, signal } from '../../rehearsal/cloud/hosts-processes.ts';
+import { freeze, signal } from '../../rehearsal/cloud/hosts-processes.ts';
 
 /** Processes end while they are looked at: then they are none of the host's. */
 async function unlessGone<T>(reading: Promise<T>): Promise<T | null> {
@@ -42,8 +42,7 @@ export async function killHost(dir: string): Promise<void> {
 /** SIGSTOP to every process of the host; answers when the kernel has stopped them. */
 export async function freezeHost(dir: string): Promise<readonly number[]> {
   const pids = await processesIn(dir);
-  for (const pid of pids) signal(pid, 'SIGSTOP');
-  await awaitStopped(pids);
+  await freeze(pids);
   return pids;
 }
 

@@ -43,6 +43,7 @@ export async function startRejoin(options: RejoinOptions, cleanup: Cleanup): Pro
     strike: (fault, node) => strike(fault, node, built, options),
     // The plane makes it whole again: nobody turns anything on.
     recover: () => Promise.resolve({ kind: 'by-itself' }),
+    reseed: null,
     story: (sinceMs) => {
       const sinceBeginning = sinceMs - (Date.now() - timeline.nowMs());
       return timeline.entries

@@ -28,6 +28,7 @@ const METHOD = [
   'host-frozen: SIGSTOP to every process of the host; its kernel still takes connections; nobody is told anything',
   'lost writes: acknowledged ids that the cluster does not hold when it is whole again',
   'replica again: until one primary and two streaming replicas, from the fault when by itself, from the help when helped',
+  'a peer that is not whole within its limit (reseedAfterSeconds) counts as not a replica again; the member is copied anew, so that the next round can run',
   'Patroni: synchronous_mode on (both promise no loss), one etcd member that never fails, HAProxy as in its documentation',
 ];
 
@@ -59,10 +60,12 @@ export async function writeReport(report: Report, file: string): Promise<void> {
 
 const milliseconds = (s: Spread): string => `${Math.round(s.median)} (${Math.round(s.min)} to ${Math.round(s.max)})`;
 
-const comebackOf = (f: Figure): string => {
-  if (f.comeback === 'by-itself') return milliseconds(f.replicaAgainMs);
-  return `never by itself; helped: ${milliseconds(f.replicaAgainMs)}`;
-};
+/** When the lost node was a replica again, in words; rounds in which it was not in time are counted apart. */
+export function comebackOf(f: Figure): string {
+  const inTime = f.replicaAgainMs === null ? 'in no round in time' : milliseconds(f.replicaAgainMs);
+  const words = f.comeback === 'by-itself' ? inTime : `never by itself; helped: ${inTime}`;
+  return f.reseeded === 0 ? words : `${words}; copied anew in ${f.reseeded} of ${f.rounds}`;
+}
 
 /** Prints medians (min to max) in milliseconds, then what was promised. */
 export function printReport(report: Report): void {

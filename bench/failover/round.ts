@@ -2,15 +2,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gapsSince, longestMs, missing, successorOf, type Acknowledgement } from './acknowledgements.ts';
 import type { BenchClient } from './client.ts';
-import { storedIds, wholeness } from './databases.ts';
-import type { Comeback, Fault, Node, Round, System } from './kinds.ts';
+import { storedIds } from './databases.ts';
+import type { Comeback, Fault, Node, Reseed, Round, System } from './kinds.ts';
+import { reseeded, STEADY_PAUSE_MS, untilWhole, WHOLE_WITHIN_MS } from './whole.ts';
 
 const LOOK_EVERY_MS = 100;
-/** Writes count as going on when no pause is longer than this. */
-const STEADY_PAUSE_MS = 500;
 const STEADY_MS = 3000;
 const GAP_MS = 250;
-const WHOLE_WITHIN_MS = 300_000;
 const WRITES_BACK_WITHIN_MS = 180_000;
 const KEPT_LOST = 10;
 
@@ -23,7 +21,10 @@ export interface RoundOptions {
   readonly knownLost: Set<number>;
 }
 
-/** @throws Error when the cluster does not become whole, or writes do not come back, within its time. */
+/**
+ * A peer that does not become whole in its time is helped, and the round says so.
+ * @throws Error when a system that nobody helps does not become whole, or writes do not come back, within its time.
+ */
 export async function runRound(
   system: System,
   client: BenchClient,
@@ -31,7 +32,7 @@ export async function runRound(
   say: (what: string) => void,
 ): Promise<Round> {
   const { fault, round, waitMs } = options;
-  const { primary } = await untilWhole(system, client);
+  const { primary, reseed: reseedBefore } = await wholeToBeginWith(system, client, say);
   client.takeErrors();
   await sleep(waitMs);
   const struck = client.acknowledged().at(-1);
@@ -39,15 +40,20 @@ export async function runRound(
   expectServer(struck, primary);
   const faultAtMs = Date.now();
   await system.strike(fault, primary);
-  const wholeAgain = untilWhole(system, client); // from now on, so that the moment is seen when it comes
+  const withinMs = system.reseed?.afterMs ?? WHOLE_WITHIN_MS;
+  let deadlineMs = Infinity; // until it is known from when it counts
+  const wholeAgain = untilWhole(system, client, () => deadlineMs); // from now on, so that the moment is seen when it comes
   wholeAgain.catch(() => undefined); // awaited below; what fails before it is told first
   const server = await untilWritesAreBack(client, struck.server);
   const outage = (): ReturnType<typeof gapsSince> => gapsSince(client.acknowledged(), faultAtMs, GAP_MS);
   say(`${system.name}, ${fault}, round ${round}: no write for ${longestMs(outage())} ms, then on ${server}`);
   const comeback = await system.recover(fault, primary);
-  const { wholeAtMs } = await wholeAgain;
-  const replicaAgainMs = wholeAtMs - (comeback.kind === 'helped' ? comeback.atMs : faultAtMs);
-  say(`${system.name}, ${fault}, round ${round}: whole again ${replicaAgainMs} ms after ${sinceWhat(comeback)}`);
+  const sinceMs = comeback.kind === 'helped' ? comeback.atMs : faultAtMs;
+  deadlineMs = sinceMs + withinMs;
+  const end = await wholeAgain;
+  const replicaAgainMs = end.whole ? end.wholeAtMs - sinceMs : null;
+  const reseed = end.whole ? null : (await reseeded(system, client, { late: end, sinceMs }, say)).reseed;
+  say(`${system.name}, ${fault}, round ${round}: whole again ${wholeWords(replicaAgainMs, reseed, comeback)}`);
   const acknowledged = [...client.acknowledged()];
   const lost = missing(acknowledged, await storedIds(system, 1)).filter((id) => !options.knownLost.has(id));
   for (const id of lost) options.knownLost.add(id);
@@ -67,12 +73,30 @@ export async function runRound(
     comeback: comeback.kind,
     helpedHow: comeback.kind === 'helped' ? comeback.how : null,
     replicaAgainMs,
+    reseed,
+    reseedBefore,
     errors: client.takeErrors(),
     story: system.story(faultAtMs),
   };
 }
 
-const sinceWhat = (comeback: Comeback): string => (comeback.kind === 'helped' ? comeback.how : 'the fault, by itself');
+async function wholeToBeginWith(
+  system: System,
+  client: BenchClient,
+  say: (what: string) => void,
+): Promise<{ primary: Node; reseed: Reseed | null }> {
+  const sinceMs = Date.now();
+  const deadlineMs = sinceMs + (system.reseed?.afterMs ?? WHOLE_WITHIN_MS);
+  const look = await untilWhole(system, client, () => deadlineMs);
+  if (look.whole) return { primary: look.primary, reseed: null };
+  return reseeded(system, client, { late: look, sinceMs }, say);
+}
+
+function wholeWords(replicaAgainMs: number | null, reseed: Reseed | null, comeback: Comeback): string {
+  if (reseed !== null) return `${reseed.wholeMs} ms after ${reseed.nodes.join(', ')} had to be copied anew`;
+  const sinceWhat = comeback.kind === 'helped' ? comeback.how : 'the fault, by itself';
+  return `${replicaAgainMs} ms after ${sinceWhat}`;
+}
 
 /** The client must write to the node that is about to be struck, or the round would measure nothing. */
 function expectServer(last: Acknowledgement, primary: Node): void {
@@ -89,24 +113,6 @@ async function untilWritesAreBack(client: BenchClient, struck: string): Promise<
       throw new Error(
         `no steady writes ${WRITES_BACK_WITHIN_MS / 1000} s after the fault; the client's errors: ${client.takeErrors().join('; ') || 'none'}`,
       );
-    await sleep(LOOK_EVERY_MS);
-  }
-}
-
-/** Three members, nothing under way, and the client writes. Answers the primary, and since when the servers are whole. */
-async function untilWhole(system: System, client: BenchClient): Promise<{ primary: Node; wholeAtMs: number }> {
-  const deadlineMs = Date.now() + WHOLE_WITHIN_MS;
-  let wholeAtMs: number | null = null;
-  for (;;) {
-    const look = await wholeness(system);
-    wholeAtMs = look.whole ? (wholeAtMs ?? Date.now()) : null;
-    const busy = await system.busy();
-    const writing = Date.now() - (client.acknowledged().at(-1)?.atMs ?? 0) < STEADY_PAUSE_MS;
-    if (look.whole && wholeAtMs !== null && busy === null && writing) return { primary: look.primary, wholeAtMs };
-    if (Date.now() > deadlineMs) {
-      const why = look.whole ? (busy ?? 'the client does not write') : look.why;
-      throw new Error(`${system.name} was not whole within ${WHOLE_WITHIN_MS / 1000} s: ${why}`);
-    }
     await sleep(LOOK_EVERY_MS);
   }
 }

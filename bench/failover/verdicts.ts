@@ -16,7 +16,10 @@ export interface Figure {
   readonly rounds: number;
   readonly writeOutageMs: Spread;
   readonly lostWrites: number;
-  readonly replicaAgainMs: Spread;
+  /** Of the rounds in which it came in time; null when there was none. */
+  readonly replicaAgainMs: Spread | null;
+  /** Rounds in which it did not, and a member was copied anew. */
+  readonly reseeded: number;
   readonly comeback: Round['comeback'];
   /** Rejoin's median outage as a share of this system's; null where Rejoin was not measured. */
   readonly rejoinShare: number | null;
@@ -41,6 +44,7 @@ export function figures(rounds: readonly Round[]): Figure[] {
     if (first === undefined) return [];
     const writeOutageMs = spread(group.map((r) => r.writeOutageMs));
     const ours = medianOf(rounds, OURS, first.fault);
+    const again = group.flatMap((r) => (r.replicaAgainMs === null ? [] : [r.replicaAgainMs]));
     return [
       {
         system: first.system,
@@ -48,7 +52,8 @@ export function figures(rounds: readonly Round[]): Figure[] {
         rounds: group.length,
         writeOutageMs,
         lostWrites: sum(group.map((r) => r.lostWrites)),
-        replicaAgainMs: spread(group.map((r) => r.replicaAgainMs)),
+        replicaAgainMs: again.length === 0 ? null : spread(again),
+        reseeded: group.length - again.length,
         comeback: group.every((r) => r.comeback === 'by-itself') ? 'by-itself' : 'helped',
         rejoinShare: ours === null ? null : Math.round((ours / writeOutageMs.median) * 1000) / 1000,
       },

@@ -30,6 +30,11 @@ export function awsInstances(ec2: Lazy<EC2Client>): Instances {
   return {
     ofCluster: (cluster) => describe({ Name: `tag:${CLUSTER_TAG}`, Values: [cluster] }),
 
+    async ofEveryCluster() {
+      const all = await describe({ Name: 'tag-key', Values: [CLUSTER_TAG] });
+      return Map.groupBy(all, (i) => i.tags[CLUSTER_TAG] ?? '');
+    },
+
     async byIds(ids) {
       const found: Instance[] = [];
       // By filter and not by InstanceIds: a single unknown id would fail the whole call.

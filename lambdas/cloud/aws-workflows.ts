@@ -3,7 +3,7 @@ import { DescribeExecutionCommand, StartExecutionCommand } from '@aws-sdk/client
 import type { Lazy } from './clients.ts';
 import { aws, isCode } from './errors.ts';
 import type { RecoveryMode } from '../model/ledger.ts';
-import type { Workflows } from './ports.ts';
+import type { ArchiveStarts, Workflows } from './ports.ts';
 
 export type MachineName = 'replace' | 'bootstrap' | 'failover' | 'switchover' | 'rolling';
 
@@ -37,16 +37,7 @@ export function awsWorkflows(sfn: Lazy<SFNClient>, machines: StateMachines): Wor
           `mode ${input.mode} needs the state machine "${machineOf(input.mode)}", and this function may start ${known} only`,
         );
       }
-      try {
-        const answer = await aws('states:StartExecution', () =>
-          sfn().send(new StartExecutionCommand({ stateMachineArn: machine, name, input: JSON.stringify(input) })),
-        );
-        return answer.executionArn ?? executionArn(machine, name);
-      } catch (error) {
-        // Names are deterministic per incident and attempt: it was started before, which is what was wanted.
-        if (isCode(error, 'ExecutionAlreadyExists')) return executionArn(machine, name);
-        throw error;
-      }
+      return startOnce(sfn, machine, name, input);
     },
 
     async state(arn) {
@@ -63,6 +54,27 @@ export function awsWorkflows(sfn: Lazy<SFNClient>, machines: StateMachines): Wor
     },
   };
 }
+
+async function startOnce(sfn: Lazy<SFNClient>, machine: string, name: string, input: object): Promise<string> {
+  try {
+    const answer = await aws('states:StartExecution', () =>
+      sfn().send(new StartExecutionCommand({ stateMachineArn: machine, name, input: JSON.stringify(input) })),
+    );
+    return answer.executionArn ?? executionArn(machine, name);
+  } catch (error) {
+    // Names are deterministic per incident and attempt: it was started before, which is what was wanted.
+    if (isCode(error, 'ExecutionAlreadyExists')) return executionArn(machine, name);
+    throw error;
+  }
+}
+
+/** The archive's machines, started by name alone; ARN by machine. Errors as in `errors.ts`. */
+export const awsArchiveStarts = (
+  sfn: Lazy<SFNClient>,
+  machines: Readonly<Record<'backup' | 'drill', string>>,
+): ArchiveStarts => ({
+  start: async (machine, name, cluster) => void (await startOnce(sfn, machines[machine], name, { cluster })),
+});
 
 /** `arn:…:stateMachine:NAME` and an execution's name give `arn:…:execution:NAME:EXECUTION`. */
 export function executionArn(stateMachineArn: string, name: string): string {

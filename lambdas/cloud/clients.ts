@@ -5,7 +5,9 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EC2Client } from '@aws-sdk/client-ec2';
 import { ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
+import { LambdaClient } from '@aws-sdk/client-lambda';
 import { Route53Client } from '@aws-sdk/client-route-53';
+import { S3Client } from '@aws-sdk/client-s3';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { SNSClient } from '@aws-sdk/client-sns';
@@ -42,6 +44,20 @@ export const BRIEF_SETTINGS = {
   requestHandler: { ...CLIENT_SETTINGS.requestHandler, requestTimeout: 2_000 },
 } as const;
 
+/**
+ * Of the archive's bodies, 16 MB over a slow link: a minute for an answer, and a connection over which nothing moves for
+ * 20 s is given up. Bodies are sent at once: waiting for `100 Continue` costs every object a round trip.
+ */
+export const BODY_SETTINGS = {
+  ...CLIENT_SETTINGS,
+  maxAttempts: 5,
+  expectContinueHeader: false,
+  requestHandler: { ...CLIENT_SETTINGS.requestHandler, requestTimeout: 60_000, socketTimeout: 20_000 },
+} as const;
+
+/** Of the archive's listing, for one who has another way when it does not answer: given up within 10 s. */
+export const LISTING_SETTINGS = { ...CLIENT_SETTINGS, maxAttempts: 2 } as const;
+
 const once = <T>(make: () => T): Lazy<T> => {
   let made: T | undefined;
   return () => (made ??= make());
@@ -50,7 +66,10 @@ const once = <T>(make: () => T): Lazy<T> => {
 export const dynamodb = /* @__PURE__ */ once(() => new DynamoDBClient(CLIENT_SETTINGS));
 export const ec2 = /* @__PURE__ */ once(() => new EC2Client(CLIENT_SETTINGS));
 export const elb = /* @__PURE__ */ once(() => new ElasticLoadBalancingV2Client(CLIENT_SETTINGS));
+export const lambda = /* @__PURE__ */ once(() => new LambdaClient(CLIENT_SETTINGS));
 export const route53 = /* @__PURE__ */ once(() => new Route53Client(BRIEF_SETTINGS));
+export const s3 = /* @__PURE__ */ once(() => new S3Client(BODY_SETTINGS));
+export const s3Listing = /* @__PURE__ */ once(() => new S3Client(LISTING_SETTINGS));
 export const secretsManager = /* @__PURE__ */ once(() => new SecretsManagerClient(CLIENT_SETTINGS));
 export const sfn = /* @__PURE__ */ once(() => new SFNClient(BRIEF_SETTINGS));
 export const sns = /* @__PURE__ */ once(() => new SNSClient(CLIENT_SETTINGS));

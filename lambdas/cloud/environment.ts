@@ -11,3 +11,9 @@ export function environment<Name extends string>(...names: readonly Name[]): Rea
   }
   return Object.fromEntries(names.map((n) => [n, process.env[n]])) as Record<Name, string>;
 }
+
+/** One that a function can do without: null when it is not set, or empty. */
+export function optional(name: string): string | null {
+  const value = process.env[name] ?? '';
+  return value === '' ? null : value;
+}

@@ -37,6 +37,7 @@ export const FAILURE = 'failure#';
 export const stateKey = (cluster: string): Key => key(`cluster#${cluster}`, 'state');
 export const incidentKey = (cluster: string, incident: string): Key =>
   key(`cluster#${cluster}`, `incident#${incident}`);
+export const leaseKey = (cluster: string, what: string): Key => key(`cluster#${cluster}`, `lease#${what}`);
 export const brakeKey: Key = key(FLEET, 'brake');
 export const failureKey = (f: FleetFailure): Key => key(FLEET, `${FAILURE}${f.cluster}#${f.node}`);
 

@@ -2,6 +2,7 @@
  * The outside world as the capabilities see it. Decisions and steps import these interfaces only; the AWS adapters
  * (`aws-*.ts`) and the in-memory fakes (`test/fakes/`) both pass the same contract tests.
  */
+import type { SlotChanges } from './archive-ports.ts';
 import type {
   AcceptedLoss,
   Claim,
@@ -18,9 +19,12 @@ import type {
 } from '../model/ledger.ts';
 import type { Position } from '../model/lsn.ts';
 import type { SyncState } from '../model/quorum.ts';
-import type { ClusterSpec, DatabaseTls, EngineKind, SpecResult } from '../model/spec.ts';
-import type { ExecutionState, Instance, InstanceState, Probe, Target } from '../model/view.ts';
+import type { DatabaseTls, EngineKind, SpecResult } from '../model/spec.ts';
+import type { ExecutionState, Probe, Target } from '../model/view.ts';
 import type { RecoveryInput } from '../model/recovery.ts';
+
+export type * from './archive-ports.ts';
+export type * from './ec2-ports.ts';
 
 export interface Clock {
   nowMs(): number;
@@ -31,52 +35,16 @@ export interface Clock {
 export interface Specs {
   /** Null when the parameter does not exist. */
   get(cluster: string): Promise<SpecResult | null>;
-  /** Every cluster of the fleet; a specification that does not parse is in the answer, not thrown. */
-  list(): Promise<readonly { readonly cluster: string; readonly result: SpecResult }[]>;
+  /**
+   * Every cluster of the fleet; a specification that does not parse is in the answer, not thrown. It costs a call for every
+   * ten: `maxAgeMs` says how old an answer will do that this process has had before.
+   */
+  list(options?: { readonly maxAgeMs?: number }): Promise<readonly ListedSpec[]>;
 }
 
-export interface LaunchRequest {
+export interface ListedSpec {
   readonly cluster: string;
-  readonly incident: string;
-  readonly replaces: string | null;
-  readonly launchTemplate: ClusterSpec['launchTemplate'];
-  readonly subnetId: string;
-  /** 64 characters at most; the same token never launches twice (EC2 RunInstances, ClientToken). */
-  readonly clientToken: string;
-  /** A device of the template to leave out, because a surviving volume takes its place. */
-  readonly withoutDevice: string | null;
-}
-
-export interface Instances {
-  /** All instances tagged for the cluster that EC2 still describes, the terminated too. Every page is read. */
-  ofCluster(cluster: string): Promise<readonly Instance[]>;
-  /** One batched call; ids that EC2 does not know are missing from the answer, never an error. */
-  byIds(ids: readonly string[]): Promise<readonly Instance[]>;
-  /** Answers the new instance, or the one that this client token launched before. */
-  launch(request: LaunchRequest): Promise<Instance>;
-  /** The version number that `$Latest`, `$Default` or a number means now. Throws when the template or version does not exist. */
-  templateVersion(launchTemplate: ClusterSpec['launchTemplate']): Promise<string>;
-  /** Stops without waiting for the guest (`Force`), which is what fencing needs. Refused by IAM for untagged ones. */
-  stop(id: string): Promise<InstanceState>;
-  terminate(id: string): Promise<InstanceState>;
-}
-
-export interface Volume {
-  readonly id: string;
-  readonly state: 'creating' | 'available' | 'in-use' | 'deleting' | 'error';
-  readonly zone: string;
-  readonly tags: Readonly<Record<string, string>>;
-  readonly attachedTo: string | null;
-  readonly device: string | null;
-}
-
-export interface Volumes {
-  byIds(ids: readonly string[]): Promise<readonly Volume[]>;
-  ofCluster(cluster: string): Promise<readonly Volume[]>;
-  detach(volumeId: string): Promise<void>;
-  attach(volumeId: string, instanceId: string, device: string): Promise<void>;
-  tag(volumeId: string, tags: Readonly<Record<string, string>>): Promise<void>;
-  delete(volumeId: string): Promise<void>;
+  readonly result: SpecResult;
 }
 
 export interface TargetRef {
@@ -267,12 +235,11 @@ export interface PostgresAdmin {
    * that a hand that was held up changes nothing. Throws Conflict when it is another.
    */
   setSync(target: DbTarget, credentials: DbCredentials, expected: string | null, next: string): Promise<void>;
-  /** Creates physical slots that reserve WAL at once, and drops others; those that are (not) there already are as good. A slot in use is not dropped. */
-  setSlots(
-    target: DbTarget,
-    credentials: DbCredentials,
-    slots: { readonly create: readonly string[]; readonly drop: readonly string[] },
-  ): Promise<void>;
+  /**
+   * Creates physical slots that reserve WAL at once, drops others, and moves others on to a place (never back); those that are (not)
+   * there already, or farther, are as good. A slot in use is neither dropped nor moved.
+   */
+  setSlots(target: DbTarget, credentials: DbCredentials, slots: SlotChanges): Promise<void>;
   /** Promotes a standby and waits for the end of recovery, 5 s at most; a primary is left as it is. */
   promote(target: DbTarget, credentials: DbCredentials): Promise<void>;
   /**
@@ -298,6 +265,13 @@ export interface Log {
 
 export interface Metrics {
   count(name: string, value?: number, dimensions?: Readonly<Record<string, string>>): void;
+  /** A measured value, such as a lag; `unit` as CloudWatch names it. */
+  gauge(
+    name: string,
+    value: number,
+    unit: 'Milliseconds' | 'Seconds' | 'Bytes' | 'Count',
+    dimensions?: Readonly<Record<string, string>>,
+  ): void;
 }
 
 /** AWS said no for now: throttled or failing on its side. Retried by the SDK first, then by whoever called us. */

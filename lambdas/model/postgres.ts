@@ -68,6 +68,9 @@ export interface PostgresStatus {
   readonly disk: DiskSpace | null;
 }
 
+/** The slot from which the archive's shipper streams, on every node, and the name that its stream has (docs/archive.md). */
+export const ARCHIVE_SLOT = 'rejoin_archive';
+
 /** Name of a node's slot: slots take only lower-case letters, digits and underscores. */
 export const slotOf = (node: string): string => node.replaceAll('-', '_');
 

@@ -37,6 +37,11 @@ export const RECOVERY_ERRORS = [
   'PromotionFailed',
   'SwitchoverRefused',
   'RollingStopped', // a node's own workflow ended badly: the rest is left as it is
+  'BackupRefused', // not begun: no node to take it from, or another is at work
+  'BackupFailed',
+  'RestoreRefused', // safety rule 11: the sentence says what would be accepted
+  'RestoreFailed',
+  'DrillFailed',
 ] as const;
 
 export type RecoveryErrorName = (typeof RECOVERY_ERRORS)[number];

@@ -111,6 +111,33 @@ export const dnsEndpointSchema = z.strictObject({
 
 export const endpointSchema = z.discriminatedUnion('kind', [targetGroupEndpointSchema, dnsEndpointSchema]);
 
+const whole = (low: number, high: number, what: string): z.ZodMiniNumber =>
+  z
+    .number()
+    .check(
+      z.int(`give a whole number of ${what}`),
+      z.gte(low, `give from ${low} to ${high} ${what}`),
+      z.lte(high, `give from ${low} to ${high} ${what}`),
+    );
+
+/**
+ * Continuous archiving (docs/archive.md).
+ * - `rpoSeconds`: the most that lies between an acknowledged write and its being in S3. Below 60 a shipper streams all the
+ *   time; from 60 on it comes once a minute, drains and goes.
+ * - `retentionDays`: each moment of so many days can be restored. Older log goes.
+ * - `baseBackupSeconds`: between two base backups. `drillSeconds`: between two rehearsed restores; none when left out.
+ */
+export const archiveSchema = z.strictObject({
+  bucket: z
+    .string()
+    .check(z.regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "give the name of the plane's archive bucket")),
+  rpoSeconds: whole(2, 3600, 'seconds'),
+  retentionDays: whole(1, 3650, 'days'),
+  baseBackupSeconds: whole(60, 31 * 86_400, 'seconds'),
+  drillSeconds: z.exactOptional(whole(60, 366 * 86_400, 'seconds')),
+});
+export type ArchiveSpec = z.infer<typeof archiveSchema>;
+
 export const clusterSpecSchema = z.strictObject({
   version: z.literal(1),
   name: z
@@ -154,6 +181,7 @@ export const clusterSpecSchema = z.strictObject({
     /** After a failed workflow, how long until the same node is tried again without a person. */
     retryAfterSeconds: seconds(60, 86_400),
   }),
+  archive: z.exactOptional(archiveSchema),
 });
 
 export type ClusterSpec = z.infer<typeof clusterSpecSchema>;
@@ -216,8 +244,22 @@ function nodesProblem({ engine, nodes }: Pick<ClusterSpec, 'engine' | 'nodes'>):
   }
 }
 
+/** Without a base backup within it, nothing of the retention can be restored. */
+function archiveProblems({ archive }: ClusterSpec): SpecProblem[] {
+  if (archive === undefined) return [];
+  const retentionSeconds = archive.retentionDays * 86_400;
+  if (archive.baseBackupSeconds <= retentionSeconds) return [];
+  return [
+    {
+      path: 'archive.baseBackupSeconds',
+      received: String(archive.baseBackupSeconds),
+      mend: `give at most the retention of ${archive.retentionDays} day(s), ${retentionSeconds} seconds`,
+    },
+  ];
+}
+
 function acrossProperties(spec: ClusterSpec): SpecProblem[] {
-  const problems: SpecProblem[] = [];
+  const problems = archiveProblems(spec);
   const nodes = nodesProblem(spec);
   if (nodes !== null) problems.push({ path: 'nodes', received: String(spec.nodes), mend: nodes });
   const { engine } = spec;

@@ -54,6 +54,9 @@ async function giveUp(change: Start, attempts: number, view: ClusterView, ports:
   return { code: 'REFUSED_ESCALATED', ...(node === null ? {} : { node }), reason };
 }
 
+/** The fleet's size is a share's denominator, and changes over days: when many fail at once, not each is to read all specifications. */
+const FLEET_SIZE_KEPT_MS = 60_000;
+
 /** Counts this failure with the fleet's, and engages the brake when there are too many (safety rule 7). */
 async function brake(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
   const cluster = view.spec.name;
@@ -63,7 +66,10 @@ async function brake(change: Start, view: ClusterView, ports: ReconcilePorts): P
   await Promise.all(
     failed.map((node, i) => ports.ledger.noteFailure({ cluster, node, atMs, knownSinceMs: known[i] ?? atMs })),
   );
-  const [failures, specs] = await Promise.all([ports.ledger.failuresSince(atMs - BRAKE_WINDOW_MS), ports.specs.list()]);
+  const [failures, specs] = await Promise.all([
+    ports.ledger.failuresSince(atMs - BRAKE_WINDOW_MS),
+    ports.specs.list({ maxAgeMs: FLEET_SIZE_KEPT_MS }),
+  ]);
   const fleetNodes = specs.reduce((sum, s) => sum + (s.result.ok ? s.result.spec.nodes : 0), 0);
   const reason = brakeReason(failures, fleetNodes, atMs, view.brake.releasedAtMs);
   if (reason === null) return null;

@@ -1,4 +1,5 @@
 /** What the recovery workflows do differently by engine. Everything else is shared. */
+import type { Lsn } from '../model/lsn.ts';
 import type { ClusterSpec, EngineKind } from '../model/spec.ts';
 import type { Node } from '../model/view.ts';
 import type { Donor } from './choose-donor.ts';
@@ -17,6 +18,15 @@ export interface JoinPlan {
   readonly others: readonly Node[];
   readonly reference: Reference;
   readonly donor: Donor;
+}
+
+/** What a joiner's copy out of the archive has to be, so that it can follow from there. */
+export interface KeptLog {
+  /** The database's own identifier, as the archive names its folders. */
+  readonly history: string;
+  readonly timeline: number;
+  /** From where on its log is kept for the joiner; null: nobody can tell. */
+  readonly from: Lsn | null;
 }
 
 export interface RecoveryEngine {
@@ -46,6 +56,11 @@ export interface RecoveryEngine {
   readonly noDonor: string;
   /** What must be ready elsewhere before the join script starts. Fit to be repeated. */
   beforeJoin(context: StepContext, spec: ClusterSpec, joiner: string, plan: JoinPlan): Promise<void>;
+  /**
+   * Has the cluster keep its log for a joiner, before it is looked how far the archive reaches. Null: nobody does at this moment,
+   * or joiners of this engine are not seeded from the archive. Fit to be repeated.
+   */
+  keepLog(context: StepContext, spec: ClusterSpec, joiner: string): Promise<KeptLog | null>;
   joinParameters(plan: JoinPlan): Readonly<Record<string, string>>;
   /** What an exit code of the join script asks for (docs/hosts.md). */
   joinFailure(exitCode: number): JoinFailure;
@@ -71,5 +86,5 @@ export interface Standstill {
 }
 
 /** Host scripts are named alike for each engine. */
-export const scriptOf = (spec: ClusterSpec, name: 'prepare' | 'join' | 'stop' | 'position'): string =>
+export const scriptOf = (spec: ClusterSpec, name: 'prepare' | 'join' | 'stop' | 'position' | 'restore'): string =>
   `${spec.engine.kind}-${name}`;

@@ -34,6 +34,7 @@ export const galeraRecovery: RecoveryEngine = {
   chooseDonor: (others, _, writer, joinerZone) => chooseDonor(others, writer, joinerZone),
   noDonor: 'no node is Synced',
   beforeJoin: () => Promise.resolve(),
+  keepLog: () => Promise.resolve(null),
   joinParameters: ({ others, donor }) => ({
     Peers: others
       .filter(isServing)

@@ -2,12 +2,13 @@
 import { lagBytes } from '../model/lsn.ts';
 import type { PostgresStatus } from '../model/postgres.ts';
 import { slotOf } from '../model/postgres.ts';
-import type { PostgresEngine } from '../model/spec.ts';
+import type { ClusterSpec, PostgresEngine } from '../model/spec.ts';
 import type { Node } from '../model/view.ts';
 import { choosePostgresDonor } from './choose-donor.ts';
 import type { JoinFailure, RecoveryEngine, Reference } from './engine.ts';
 import { databaseOf, describe, probeAll } from './nodes.ts';
 import { postgresStatusOf } from './status.ts';
+import type { StepContext } from './step.ts';
 
 /** The ledger's writer, when it answers as a primary now. */
 export function primaryOf({ primary }: Reference): { readonly node: Node; readonly status: PostgresStatus } | null {
@@ -56,21 +57,30 @@ function progress(node: Node, reference: Reference, maxLagBytes: number): string
   return isNear(node, reference, maxLagBytes) ? WHOLE : 'a replica that streams and is behind';
 }
 
+async function referenceOf(context: StepContext, spec: ClusterSpec, nodes: readonly Node[]): Promise<Reference> {
+  const { writer } = (await context.ports.ledger.read(spec.name)).cluster;
+  if (writer === null) return { writer, primary: null };
+  const known = nodes.find((n) => n.instance.id === writer);
+  if (known !== undefined) return { writer, primary: known };
+  const instance = await describe(context, writer);
+  const [primary] = await probeAll(context, spec, instance === null ? [] : [instance]);
+  return { writer, primary: primary ?? null };
+}
+
+/** The primary keeps its log from its last checkpoint on for the joiner, even while that has not come. */
+async function makeSlot({ ports }: StepContext, spec: ClusterSpec, joiner: string, primary: Node): Promise<void> {
+  const credentials = await ports.secrets.credentials(spec.credentialsSecretArn);
+  const slots = { create: [slotOf(joiner)], drop: [] };
+  await ports.admin.setSlots(databaseOf(spec, primary.instance), credentials, slots);
+}
+
 /** The workflows' view of a cluster with this engine. */
 export function postgresRecovery({ maxLagBytes, port, replicationUser, slots }: PostgresEngine): RecoveryEngine {
   const serves = (node: Node, reference: Reference): boolean =>
     isPrimary(node, reference) || (streams(node, reference) && isNear(node, reference, maxLagBytes));
   return {
     kind: 'postgres',
-    async reference(context, spec, nodes) {
-      const { writer } = (await context.ports.ledger.read(spec.name)).cluster;
-      if (writer === null) return { writer, primary: null };
-      const known = nodes.find((n) => n.instance.id === writer);
-      if (known !== undefined) return { writer, primary: known };
-      const instance = await describe(context, writer);
-      const [primary] = await probeAll(context, spec, instance === null ? [] : [instance]);
-      return { writer, primary: primary ?? null };
-    },
+    reference: referenceOf,
     isServing: serves,
     isMember: (node, reference) => isPrimary(node, reference) || streams(node, reference),
     hasCaughtUp: serves,
@@ -86,15 +96,21 @@ export function postgresRecovery({ maxLagBytes, port, replicationUser, slots }: 
             joinerZone,
           ),
     noDonor: 'there is no primary that answers, and failover comes first',
-    async beforeJoin({ ports }, spec, joiner, { reference }) {
+    async beforeJoin(context, spec, joiner, { reference }) {
       const primary = primaryOf(reference);
-      if (slots === 'none' || primary === null) return;
-      const credentials = await ports.secrets.credentials(spec.credentialsSecretArn);
       // Before the base backup begins: the WAL from its end on is kept for the joiner, however long the copying takes.
-      await ports.admin.setSlots(databaseOf(spec, primary.node.instance), credentials, {
-        create: [slotOf(joiner)],
-        drop: [],
-      });
+      if (slots !== 'none' && primary !== null) await makeSlot(context, spec, joiner, primary.node);
+    },
+    async keepLog(context, spec, joiner) {
+      const first = primaryOf(await referenceOf(context, spec, []));
+      if (first === null) return null;
+      if (slots !== 'none') await makeSlot(context, spec, joiner, first.node);
+      const primary = primaryOf(await referenceOf(context, spec, []));
+      if (primary === null) return null;
+      const { systemId, timeline, slots: there } = primary.status;
+      const slot = there.find(({ name }) => name === slotOf(joiner));
+      if (slots !== 'none' && slot?.restartLsn == null) return null;
+      return { history: systemId, timeline, from: slot?.restartLsn ?? null };
     },
     joinParameters: ({ reference, donor }) => ({
       Primary: reference.primary?.instance.privateIp ?? 'none',

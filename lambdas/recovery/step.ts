@@ -20,7 +20,8 @@ export interface StepEvent {
 }
 
 /** The capabilities that run as state machines: also who acted, on an incident's record. */
-export type WorkflowName = 'replace' | 'bootstrap' | 'failover' | 'switchover' | 'rolling';
+export type WorkflowName =
+  'replace' | 'bootstrap' | 'failover' | 'switchover' | 'rolling' | 'backup' | 'restore' | 'drill';
 
 export interface StepContext {
   readonly ports: RecoveryPorts;

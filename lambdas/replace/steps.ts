@@ -2,6 +2,7 @@
 import { escalate, report, withdraw } from '../recovery/finish.ts';
 import { givingWay } from '../recovery/give-way.ts';
 import type { Capability } from '../recovery/step.ts';
+import type { SeedPorts } from './ports.ts';
 import { replaceStateSchema } from './state.ts';
 import type { ReplaceState } from './state.ts';
 import { attach } from './steps/attach.ts';
@@ -20,7 +21,8 @@ import { route } from './steps/route.ts';
 import { seed } from './steps/seed.ts';
 import { stopDatabase } from './steps/stop-database.ts';
 
-export const replacement: Capability<ReplaceState> = {
+/** `archive` null: the plane has none, and joiners get their data from peers. */
+export const replacing = (archive: SeedPorts | null): Capability<ReplaceState> => ({
   who: 'replace',
   schema: replaceStateSchema,
   steps: {
@@ -33,7 +35,7 @@ export const replacement: Capability<ReplaceState> = {
     Launch: givingWay(launch),
     AwaitRunning: givingWay(awaitRunning),
     Attach: givingWay(attach),
-    Seed: givingWay(seed),
+    Seed: givingWay(seed(archive)),
     Join: givingWay(joinCluster),
     AwaitCaughtUp: givingWay(awaitCaughtUp),
     Reseed: givingWay(reseed),
@@ -44,4 +46,7 @@ export const replacement: Capability<ReplaceState> = {
     Escalate: escalate,
     Withdraw: withdraw,
   },
-};
+});
+
+/** Of a plane without an archive. */
+export const replacement = replacing(null);

@@ -53,12 +53,18 @@ export class ClusterWatch {
     this.#positions = new Positions(cluster, ports.ledger);
   }
 
-  /** Reads the cluster's instances and secret again. Nothing is changed when that fails: the old ones are probed on. */
-  async refresh(spec: ClusterSpec): Promise<void> {
+  /**
+   * Reads the cluster's instances and secret again. Nothing is changed when that fails: the old ones are probed on. `read`: where
+   * the instances come from, when all clusters' are read at once.
+   */
+  async refresh(
+    spec: ClusterSpec,
+    read = (): Promise<readonly Instance[]> => this.#ports.instances.ofCluster(spec.name),
+  ): Promise<void> {
     this.stale = false;
     this.#suspectedSince ??= await this.#readSuspicions();
     const [instances, credentials] = await Promise.all([
-      this.#ports.instances.ofCluster(spec.name),
+      read(),
       this.#ports.secrets.credentials(spec.credentialsSecretArn, { fresh: this.#credentialsRefused }),
     ]);
     this.#credentialsRefused = false;
@@ -83,10 +89,14 @@ export class ClusterWatch {
     return this.#spec?.engine.kind === 'postgres' ? this.#positions.due(nowMs) : [];
   }
 
+  sweepIsDue(nowMs: number): boolean {
+    return sweepSlot(this.#cluster, this.#config.sweepSeconds, nowMs) !== this.#sweptSlot;
+  }
+
   /** Asks for a reconcile regardless, once in each slot. */
   async sweep(nowMs: number): Promise<void> {
+    if (!this.sweepIsDue(nowMs)) return;
     const slot = sweepSlot(this.#cluster, this.#config.sweepSeconds, nowMs);
-    if (slot === this.#sweptSlot) return;
     const before = this.#sweptSlot;
     this.#sweptSlot = slot;
     try {

@@ -4,6 +4,8 @@
  */
 import { describeProblems } from '../model/spec.ts';
 import type { ClusterSpec } from '../model/spec.ts';
+import type { Instance } from '../model/view.ts';
+import { Allowance } from './allowance.ts';
 import { ClusterWatch } from './cluster-watch.ts';
 import type { WatchConfig, WatchPorts } from './ports.ts';
 
@@ -15,6 +17,16 @@ const TICK_MS = 100;
 const REFRESH_SOON_MS = 2000;
 /** What fails again and again for this long is a blindness that people must hear of; less is a hiccup. */
 const BLIND_AFTER_MS = 15_000;
+
+/** In a large fleet less often: specifications come ten a call, of which an account has 40 a second. */
+const REFRESH_MS_A_CLUSTER = 10;
+/**
+ * A sweep is a reconcile, which describes two target groups or so; an account has ten such calls a second, after a burst of 40.
+ * Not quite half of that is for sweeps: a fleet of more clusters than it lasts for is swept less often, each in its turn.
+ */
+const SWEEPS = { burst: 20, perSecond: 2.4 } as const;
+/** So many clusters' instances are read with a call each. */
+const ONE_BY_ONE = 3;
 
 interface Failing {
   readonly sinceMs: number;
@@ -28,6 +40,9 @@ export class Watch {
   readonly #clusters = new Map<string, ClusterWatch>();
   readonly #running = new Set<Promise<void>>();
   #specs: readonly ClusterSpec[] = [];
+  /** Clusters whose sweep is due, in the order in which it came to be. */
+  readonly #toSweep = new Set<string>();
+  readonly #sweeps = new Allowance(SWEEPS);
   #refreshing = false;
   #refreshedAtMs = Number.NEGATIVE_INFINITY;
   /** By what was tried; without what has succeeded since. */
@@ -50,12 +65,23 @@ export class Watch {
       for (const [name, cluster] of this.#clusters) {
         for (const probe of cluster.dueProbes(nowMs)) this.#track(name, probe);
         for (const note of cluster.dueNotes(nowMs)) this.#track(name, note, `ledger of ${name}`);
-        this.#track(name, cluster.sweep(nowMs), `requests for ${name}`);
+        if (cluster.sweepIsDue(nowMs)) this.#toSweep.add(name);
       }
+      this.#sweep(nowMs);
       await this.#ports.clock.sleep(TICK_MS);
     }
     await Promise.all(this.#running);
     this.#tellOfBlindness();
+  }
+
+  /** Those that have waited longest, as many as may be. */
+  #sweep(nowMs: number): void {
+    for (const name of this.#toSweep) {
+      if (!this.#sweeps.take(nowMs)) return;
+      this.#toSweep.delete(name);
+      const cluster = this.#clusters.get(name);
+      if (cluster !== undefined) this.#track(name, cluster.sweep(nowMs), `requests for ${name}`);
+    }
   }
 
   #tellOfBlindness(): void {
@@ -74,27 +100,42 @@ export class Watch {
     this.#failing.set(what, { sinceMs, times: (before?.times ?? 0) + 1, error });
   }
 
+  get #refreshMs(): number {
+    return Math.max(REFRESH_MS, this.#specs.length * REFRESH_MS_A_CLUSTER);
+  }
+
   #refreshIsDue(nowMs: number): boolean {
     if (this.#refreshing) return false;
     const ageMs = nowMs - this.#refreshedAtMs;
-    return ageMs >= REFRESH_MS || (ageMs >= REFRESH_SOON_MS && [...this.#clusters.values()].some((c) => c.stale));
+    return ageMs >= this.#refreshMs || (ageMs >= REFRESH_SOON_MS && [...this.#clusters.values()].some((c) => c.stale));
   }
 
   /** Runs beside the probes: AWS being slow must not stop us from looking. */
   async #refresh(nowMs: number): Promise<void> {
     this.#refreshing = true;
     try {
-      const whole = nowMs - this.#refreshedAtMs >= REFRESH_MS;
+      const whole = nowMs - this.#refreshedAtMs >= this.#refreshMs;
       this.#refreshedAtMs = nowMs;
       if (whole) this.#specs = await this.#readSpecs();
-      for (const spec of this.#specs) {
-        const cluster = this.#clusters.get(spec.name) ?? new ClusterWatch(spec.name, this.#ports, this.#config);
-        this.#clusters.set(spec.name, cluster);
-        if (whole || cluster.stale) this.#track(spec.name, cluster.refresh(spec), `instances of ${spec.name}`);
+      for (const { name } of this.#specs)
+        if (!this.#clusters.has(name)) this.#clusters.set(name, new ClusterWatch(name, this.#ports, this.#config));
+      const due = this.#specs.filter(({ name }) => whole || this.#clusters.get(name)?.stale === true);
+      const read = due.length > ONE_BY_ONE ? this.#readAllAtOnce() : undefined;
+      for (const spec of due) {
+        const instances = read && (() => read(spec.name));
+        const refreshed = this.#clusters.get(spec.name)?.refresh(spec, instances);
+        if (refreshed !== undefined) this.#track(spec.name, refreshed, `instances of ${spec.name}`);
       }
     } finally {
       this.#refreshing = false;
     }
+  }
+
+  /** One listing for all who ask. EC2 allows 20 calls a second, and a fleet has more clusters than that. */
+  #readAllAtOnce(): (cluster: string) => Promise<readonly Instance[]> {
+    const all = this.#ports.instances.ofEveryCluster();
+    all.catch(() => undefined); // whoever asks hears of it, and may come later
+    return async (cluster) => (await all).get(cluster) ?? [];
   }
 
   async #readSpecs(): Promise<readonly ClusterSpec[]> {

@@ -18,13 +18,20 @@ export interface PlaneAlarmProps {
   readonly periods?: number;
   /** Alarms below the threshold, and when there is no data at all. */
   readonly below?: boolean;
+  /** Alarms when there is no data, also above a threshold: what measures has stopped. */
+  readonly orSilence?: boolean;
+  /** Whose, where there is one alarm a cluster; added to the alarm's name. */
+  readonly cluster?: string;
 }
 
+/** Where an alarm is sent, and to which text. */
+export type AlarmPlace = Pick<Foundation, 'prefix' | 'topic' | 'runbook'>;
+
 /** An alarm that tells the topic, its description linking to the runbook. */
-export function planeAlarm(scope: Construct, foundation: Foundation, props: PlaneAlarmProps): Alarm {
+export function planeAlarm(scope: Construct, foundation: AlarmPlace, props: PlaneAlarmProps): Alarm {
   const below = props.below ?? false;
   const alarm = new Alarm(scope, `Alarm-${props.name}`, {
-    alarmName: `${foundation.prefix}-${props.name}`,
+    alarmName: `${foundation.prefix}-${props.name}${props.cluster === undefined ? '' : `-of-${props.cluster}`}`,
     alarmDescription: `${props.says} What to do: ${foundation.runbook}#${props.name}`,
     metric: props.metric,
     threshold: props.threshold,
@@ -32,7 +39,7 @@ export function planeAlarm(scope: Construct, foundation: Foundation, props: Plan
     comparisonOperator: below
       ? ComparisonOperator.LESS_THAN_THRESHOLD
       : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-    treatMissingData: below ? TreatMissingData.BREACHING : TreatMissingData.NOT_BREACHING,
+    treatMissingData: below || props.orSilence === true ? TreatMissingData.BREACHING : TreatMissingData.NOT_BREACHING,
   });
   alarm.addAlarmAction(new SnsAction(foundation.topic));
   return alarm;

@@ -5,6 +5,7 @@ import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IConstruct } from 'constructs';
 import type { ClusterAccess } from '../managed-cluster.ts';
 import * as allow from '../permissions.ts';
+import type { Archive } from './archive/archive.ts';
 import type { PlaneFunction } from './plane-function.ts';
 
 export interface ClusterAccessProps {
@@ -14,6 +15,8 @@ export interface ClusterAccessProps {
   readonly router: PlaneFunction;
   /** The functions that launch instances. */
   readonly launchers: readonly PlaneFunction[];
+  /** Lets hosts in. */
+  readonly archive: Pick<Archive, 'letHosts'>;
   /** Opens the way from the functions to a port of the databases. */
   readonly openPort: (port: number) => void;
 }
@@ -23,6 +26,10 @@ export class ClusterAccessGrants {
   private readonly props: ClusterAccessProps;
   private readonly granted = new Set<string>();
   private passes = false;
+  /** Roles that were given for no cluster: they may be any cluster's. */
+  private readonly ofNoCluster = new Set<string>();
+  /** Archived clusters whose hosts' role is not known. */
+  private readonly withoutRole = new Set<string>();
 
   constructor(scope: IConstruct, props: ClusterAccessProps) {
     this.scope = scope;
@@ -38,7 +45,25 @@ export class ClusterAccessGrants {
       );
     }
     for (const port of access.ports ?? []) this.once(`port ${port}`, () => this.props.openPort(port));
-    for (const role of access.instanceRoles ?? []) this.once(role.roleArn, () => this.passRole(role));
+    const roles = access.instanceRoles ?? [];
+    for (const role of roles) this.once(role.roleArn, () => this.passRole(role));
+    this.hosts(access, roles);
+  }
+
+  /** A cluster's archive is open to its own hosts' role; where that is not known, to all that were given for no cluster. */
+  private hosts({ cluster, archived }: ClusterAccess, roles: readonly IRole[]): void {
+    const arns = roles.map((role) => role.roleArn);
+    if (cluster === undefined) {
+      for (const arn of arns) this.ofNoCluster.add(arn);
+      for (const name of this.withoutRole) for (const arn of arns) this.letHosts(name, arn);
+    } else if (archived === true) {
+      if (arns.length === 0) this.withoutRole.add(cluster);
+      for (const arn of arns.length > 0 ? arns : this.ofNoCluster) this.letHosts(cluster, arn);
+    }
+  }
+
+  private letHosts(cluster: string, roleArn: string): void {
+    this.once(`${roleArn} in the archive of ${cluster}`, () => this.props.archive.letHosts(cluster, roleArn));
   }
 
   encryptVolumes(keys: readonly IKey[]): void {

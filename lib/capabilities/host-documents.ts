@@ -27,12 +27,30 @@ function scriptText(folder: string, file: string): string {
   return text;
 }
 
-/** One self-contained script: parameters as environment, the functions shared by all and by the engine's, then the script itself. */
-export function documentLines(folder: string, { engine, script, parameters }: HostScript): readonly string[] {
+/** Without lines that are comments, since SSM takes 64 KB; what is in here-documents is not the script's own, and stays. */
+function withoutComments(text: string): readonly string[] {
+  let ending: string | null = null;
+  return text.split('\n').filter((line) => {
+    if (ending !== null) {
+      if (line === ending) ending = null;
+      return true;
+    }
+    ending = /<<'?([A-Z]+)'?/.exec(line)?.[1] ?? null;
+    return ending !== null || !/^\s*#/.test(line);
+  });
+}
+
+/**
+ * One self-contained script: parameters as environment, the functions shared by all and by the engine's, those that only some need, then
+ * the script itself.
+ */
+export function documentLines(
+  folder: string,
+  { engine, script, parameters, libraries = [] }: HostScript,
+): readonly string[] {
   const prelude = parameters.map(({ name }) => `export ${environmentName(name)}='{{ ${name} }}'`);
-  const files = ['lib.sh', `${engine}/lib.sh`, `${engine}/${script}.sh`];
-  const text = files.map((file) => scriptText(folder, file)).join('\n');
-  return ['#!/bin/sh', ...prelude, ...text.split('\n').filter((line) => !line.startsWith('#!'))];
+  const files = ['lib.sh', `${engine}/lib.sh`, ...libraries, `${engine}/${script}.sh`];
+  return ['#!/bin/sh', ...prelude, ...files.flatMap((file) => withoutComments(scriptText(folder, file)))];
 }
 
 export class HostDocuments extends Construct {

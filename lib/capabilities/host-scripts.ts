@@ -14,6 +14,8 @@ export interface HostScript {
   readonly description: string;
   readonly parameters: readonly HostParameter[];
   readonly timeoutSeconds: number;
+  /** Files of `nodes/` that go in front of it, beside both `lib.sh`. */
+  readonly libraries?: readonly string[];
 }
 
 /** As `HostCommands.start` takes it: `galera-join`. */
@@ -29,6 +31,50 @@ const volumeOrPeer: readonly HostParameter[] = [
     description: 'The surviving volume, or none',
     allowedPattern: '^(vol-[0-9a-f]{8,17}|none)$',
     default: 'none',
+  },
+];
+
+const bucket: HostParameter = {
+  name: 'Bucket',
+  description: "The archive's bucket",
+  allowedPattern: '^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$',
+};
+const KEY = '[A-Za-z0-9._~/,-]{1,1024}';
+
+/** Of both engines: all run detached, and tell how far they are when they are run again with the same parameters. */
+const archiveScripts = (
+  database: string,
+  ofRestore: readonly HostParameter[] = [],
+): readonly Omit<HostScript, 'engine'>[] => [
+  {
+    script: 'backup',
+    description: `Streams a base backup of ${database} into an upload to S3`,
+    parameters: [
+      bucket,
+      { name: 'Key', description: "The base backup's object", allowedPattern: `^${KEY}$` },
+      { name: 'UploadId', description: 'Of the upload, as S3 gave it', allowedPattern: '^[A-Za-z0-9._~+/=-]{1,1024}$' },
+      { name: 'PartBytes', description: 'Size of its parts', allowedPattern: '^[0-9]{7,10}$', default: '67108864' },
+    ],
+    timeoutSeconds: 600,
+    libraries: ['s3.sh', 'job.sh', 'backup.sh'],
+  },
+  {
+    script: 'restore',
+    description: `Makes a database of ${database} out of the archive, at a moment of the past`,
+    parameters: [
+      bucket,
+      { name: 'Plan', description: "Key of the restore's plan", allowedPattern: `^${KEY}$` },
+      ...ofRestore,
+    ],
+    timeoutSeconds: 600,
+    libraries: ['s3.sh', 'job.sh', 'restore.sh'],
+  },
+  {
+    script: 'checksum',
+    description: `A digest over every table of ${database}, and the place in its log that it is of`,
+    parameters: [{ name: 'Live', description: 'Is it written to meanwhile: yes or no', allowedPattern: '^(yes|no)$' }],
+    timeoutSeconds: 600,
+    libraries: ['s3.sh', 'job.sh'],
   },
 ];
 
@@ -77,6 +123,7 @@ const GALERA_SCRIPTS: readonly Omit<HostScript, 'engine'>[] = [
     timeoutSeconds: 1320,
   },
   { script: 'stop', description: 'Shuts MariaDB down cleanly', parameters: [], timeoutSeconds: 600 },
+  ...archiveScripts('MariaDB'),
 ];
 
 /** A base backup and a rewind go on after `join` has answered: the script started them detached, and finds them again. */
@@ -87,12 +134,14 @@ const POSTGRES_SCRIPTS: readonly Omit<HostScript, 'engine'>[] = [
     description: 'Makes the data directory ready',
     parameters: volumeOrPeer,
     timeoutSeconds: 780,
+    libraries: ['job.sh'],
   },
   {
     script: 'start',
     description: 'Starts PostgreSQL as a standby that follows nobody',
     parameters: [],
     timeoutSeconds: 1080,
+    libraries: ['job.sh'],
   },
   {
     script: 'join',
@@ -113,8 +162,17 @@ const POSTGRES_SCRIPTS: readonly Omit<HostScript, 'engine'>[] = [
       },
     ],
     timeoutSeconds: 1140,
+    libraries: ['job.sh'],
   },
   { script: 'stop', description: 'Shuts PostgreSQL down cleanly', parameters: [], timeoutSeconds: 600 },
+  ...archiveScripts('PostgreSQL', [
+    {
+      name: 'Finish',
+      description: 'What it leaves: a primary that serves, or a standby that is stopped',
+      allowedPattern: '^(primary|standby)$',
+      default: 'primary',
+    },
+  ]),
 ];
 
 const of = (engine: EngineKind, scripts: readonly Omit<HostScript, 'engine'>[]): readonly HostScript[] =>

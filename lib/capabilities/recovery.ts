@@ -22,7 +22,7 @@ import { Workflow, machineNameOf } from './workflow.ts';
 const SCRIPTS = {
   replace: [
     ...['galera-prepare', 'galera-join', 'galera-position', 'galera-stop'],
-    ...['postgres-prepare', 'postgres-join', 'postgres-position', 'postgres-stop'],
+    ...['postgres-prepare', 'postgres-restore', 'postgres-join', 'postgres-position', 'postgres-stop'],
   ],
   bootstrap: ['galera-position', 'galera-bootstrap', 'galera-join'],
   failover: ['postgres-prepare', 'postgres-start'],
@@ -50,7 +50,10 @@ export const endOf = (workflows: RecoveryWorkflows): EventPattern => ({
 });
 
 /** What the steps of every workflow do: look, remember, ask for a reconcile, tell people. */
-const common = (scope: Construct, { foundation, ledger, reconcile }: RecoveryProps): readonly PolicyStatement[] => [
+export const common = (
+  scope: Construct,
+  { foundation, ledger, reconcile }: RecoveryProps,
+): readonly PolicyStatement[] => [
   allow.readSpec(scope),
   allow.describeInstances(),
   allow.describeTargets(),
@@ -59,6 +62,14 @@ const common = (scope: Construct, { foundation, ledger, reconcile }: RecoveryPro
   ...allow.publishTo(scope, foundation.topic),
   allow.useKey(scope, foundation.key, ['sqs', 'sns', 'dynamodb']),
 ];
+
+/** What the adapters of every workflow's steps are made from. */
+export const stepEnvironment = (props: RecoveryProps): Readonly<Record<string, string>> => ({
+  LEDGER_TABLE: props.ledger.tableName,
+  RECONCILE_QUEUE_URL: props.reconcile.queue.queueUrl,
+  NOTIFY_TOPIC_ARN: props.foundation.topic.topicArn,
+  DOCUMENT_PREFIX: props.documents.prefix,
+});
 
 const scripts = (scope: Construct, props: RecoveryProps, name: keyof typeof SCRIPTS): readonly PolicyStatement[] =>
   allow.runScripts(scope, props.documents.arnsOf(SCRIPTS[name]));
@@ -72,12 +83,7 @@ const nodes = (scope: Construct): readonly PolicyStatement[] => [
 
 export function recoveryWorkflows(scope: Construct, props: RecoveryProps): RecoveryWorkflows {
   const { foundation, network } = props;
-  const environment = {
-    LEDGER_TABLE: props.ledger.tableName,
-    RECONCILE_QUEUE_URL: props.reconcile.queue.queueUrl,
-    NOTIFY_TOPIC_ARN: foundation.topic.topicArn,
-    DOCUMENT_PREFIX: props.documents.prefix,
-  };
+  const environment = stepEnvironment(props);
   const shared = { foundation, network, environment };
   const replace = new Workflow(scope, 'Replace', {
     ...shared,

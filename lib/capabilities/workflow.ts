@@ -1,10 +1,10 @@
-/** A recovery workflow: the state machine and the one function that does its steps. */
+/** A workflow: the state machine and the one function that does its steps. */
 import { Duration, Stack } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { DefinitionBody, LogLevel, StateMachine, StateMachineType } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import type { WorkflowName } from '../names.ts';
+import type { ArchiveWorkflowName, WorkflowName } from '../names.ts';
 import { planeAlarm } from './alarm.ts';
 import type { Foundation } from './foundation.ts';
 import type { FunctionNetwork } from './plane-function.ts';
@@ -16,18 +16,30 @@ import { PlaneFunction } from './plane-function.ts';
  */
 const STEP_TIMEOUT = Duration.seconds(90);
 
-export interface WorkflowProps {
-  readonly foundation: Foundation;
+interface StepsOfItsOwn {
+  readonly name: WorkflowName | Exclude<ArchiveWorkflowName, 'drill'>;
   readonly network: FunctionNetwork;
-  readonly name: WorkflowName;
   readonly environment: Readonly<Record<string, string>>;
   readonly statements: readonly PolicyStatement[];
+}
+
+/** Its steps are in the function of another machine. */
+interface StepsElsewhere {
+  readonly name: 'drill';
+  readonly function: PlaneFunction;
+}
+
+export type WorkflowProps = MachineProps & (StepsOfItsOwn | StepsElsewhere);
+
+interface MachineProps {
+  readonly foundation: Foundation;
   /** The definition in Amazon States Language (JSONPath), for a function's ARN. */
   readonly definition: (args: { readonly functionArn: string }) => object;
 }
 
 /** `rejoin-failover`: for policies written by name, which must not depend on the machine. */
-export const machineNameOf = ({ prefix }: Foundation, name: WorkflowName): string => `${prefix}-${name}`;
+export const machineNameOf = ({ prefix }: Foundation, name: WorkflowName | ArchiveWorkflowName): string =>
+  `${prefix}-${name}`;
 
 export class Workflow extends Construct {
   readonly function: PlaneFunction;
@@ -37,21 +49,24 @@ export class Workflow extends Construct {
   /** Of the state machine. */
   readonly role: Role;
   private readonly foundation: Foundation;
-  private readonly workflow: WorkflowName;
+  private readonly workflow: WorkflowProps['name'];
 
   constructor(scope: Construct, id: string, props: WorkflowProps) {
     super(scope, id);
     this.foundation = props.foundation;
     this.workflow = props.name;
     this.machineName = machineNameOf(props.foundation, props.name);
-    this.function = new PlaneFunction(this, 'Function', {
-      foundation: props.foundation,
-      name: props.name,
-      timeout: STEP_TIMEOUT,
-      network: props.network,
-      environment: props.environment,
-      statements: props.statements,
-    });
+    this.function =
+      'function' in props
+        ? props.function
+        : new PlaneFunction(this, 'Function', {
+            foundation: props.foundation,
+            name: props.name,
+            timeout: STEP_TIMEOUT,
+            network: props.network,
+            environment: props.environment,
+            statements: props.statements,
+          });
     this.role = new Role(this, 'Role', {
       assumedBy: new ServicePrincipal('states.amazonaws.com'),
       description: `Rejoin: what the workflow ${props.name} may do`,

@@ -127,6 +127,21 @@ export const Endpoint = {
   }),
 } as const;
 
+/** Continuous archiving and restore to a moment (docs/archive.md). */
+export interface ArchiveDeclaration {
+  /**
+   * The most that lies between an acknowledged write and its being in S3, from 2 s to an hour. Below a minute a function
+   * streams all the time; from a minute on it comes once a minute and drains.
+   */
+  readonly rpo: Duration;
+  /** Each moment of so long can be restored: whole days, from 1 to 3650. */
+  readonly retention: Duration;
+  /** Between two base backups, from a minute to 31 days: the shorter, the less log a restore replays. */
+  readonly baseBackupEvery: Duration;
+  /** Between two rehearsed restores to a throw-away node; none unless given. */
+  readonly drillEvery?: Duration;
+}
+
 export interface ManageProps {
   readonly engine: EngineDeclaration;
   /** Galera: 3, 5, 7 or 9. PostgreSQL: 3 to 9, or 2 with durability `async`. */
@@ -149,6 +164,6 @@ export interface ManageProps {
   readonly retryAfter?: Duration;
   /** Role of the launch template's instance profile, which the replacement passes on; found by itself in a `LaunchTemplate` of this app. */
   readonly instanceRole?: IRole;
-  /** The archive is not part of this version: leave it out. */
-  readonly archive?: never;
+  /** None unless given: then keep the backups that you have. */
+  readonly archive?: ArchiveDeclaration;
 }

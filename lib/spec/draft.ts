@@ -1,8 +1,8 @@
 /** From a declaration to the stored specification's shape. Values may still be CDK tokens; `check.ts` judges them. */
-import { Duration, Token } from 'aws-cdk-lib';
+import { Aws, Duration, Token } from 'aws-cdk-lib';
 import type { IHostedZone } from 'aws-cdk-lib/aws-route53';
 import type { ClusterSpec } from '../../lambdas/model/spec.ts';
-import type { EndpointDeclaration, ManageProps } from './declaration.ts';
+import type { ArchiveDeclaration, EndpointDeclaration, ManageProps } from './declaration.ts';
 
 /** Fractions are kept, so that 1.5 s is stored as declared. */
 const seconds = (duration: Duration): number => duration.toSeconds({ integral: false });
@@ -39,8 +39,23 @@ function endpoint(declared: EndpointDeclaration): ClusterSpec['endpoints'][numbe
   }
 }
 
-/** The specification as declared, defaults filled in, nothing judged. */
-export function draftSpec(name: string, props: ManageProps): ClusterSpec {
+/**
+ * The plane's bucket, known by name, so that a cluster in another stack needs nothing of the plane's. A bucket's name is
+ * one of all accounts', hence account and Region in it.
+ */
+export const archiveBucketName = (prefix: string): string => `${prefix}-archive-${Aws.ACCOUNT_ID}-${Aws.REGION}`;
+
+/** Fractions are kept, for `check.ts` to refuse: half a day of retention is not what is stored as 0. */
+const archive = (declared: ArchiveDeclaration, prefix: string): NonNullable<ClusterSpec['archive']> => ({
+  bucket: archiveBucketName(prefix),
+  rpoSeconds: seconds(declared.rpo),
+  retentionDays: declared.retention.toDays({ integral: false }),
+  baseBackupSeconds: seconds(declared.baseBackupEvery),
+  ...(declared.drillEvery && { drillSeconds: seconds(declared.drillEvery) }),
+});
+
+/** The specification as declared, defaults filled in, nothing judged. `prefix` is that of the plane's names. */
+export function draftSpec(name: string, props: ManageProps, prefix: string): ClusterSpec {
   return {
     version: 1,
     name,
@@ -59,5 +74,6 @@ export function draftSpec(name: string, props: ManageProps): ClusterSpec {
       deadAfterSeconds: seconds(props.deadAfter ?? Duration.seconds(15)),
       retryAfterSeconds: seconds(props.retryAfter ?? Duration.minutes(30)),
     },
+    ...(props.archive && { archive: archive(props.archive, prefix) }),
   };
 }

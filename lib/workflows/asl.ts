@@ -36,7 +36,9 @@ export type State =
   | { readonly Type: 'Choice'; readonly Choices: readonly ChoiceRule[]; readonly Default: string }
   | { readonly Type: 'Wait'; readonly SecondsPath: string; readonly Next: string }
   | { readonly Type: 'Succeed' }
-  | { readonly Type: 'Fail'; readonly Error: string; readonly Cause: string };
+  | { readonly Type: 'Fail'; readonly Error: string; readonly Cause: string }
+  /** The cause is a text of the state. https://docs.aws.amazon.com/step-functions/latest/dg/state-fail.html */
+  | { readonly Type: 'Fail'; readonly Error: string; readonly CausePath: string };
 
 export type States = Readonly<Record<string, State>>;
 

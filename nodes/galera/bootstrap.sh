@@ -44,31 +44,6 @@ keep_config() {
   rejoin_write_config "${peers:-$REJOIN_ADDRESS}" any
 }
 
-start_cluster() {
-  trap '"$REJOIN_SYSTEMCTL" unset-environment _WSREP_NEW_CLUSTER' EXIT
-  trap 'exit 1' HUP INT TERM
-  "$REJOIN_SYSTEMCTL" reset-failed "$REJOIN_SERVICE" || rejoin_say "rejoin: reset-failed found nothing to reset"
-  "$REJOIN_SYSTEMCTL" set-environment _WSREP_NEW_CLUSTER=--wsrep-new-cluster
-  timeout "$REJOIN_BOOTSTRAP_SECONDS" "$REJOIN_SYSTEMCTL" start "$REJOIN_SERVICE" || {
-    rejoin_last_messages
-    rejoin_fail 42 "$REJOIN_SYSTEMCTL start $REJOIN_SERVICE failed or took over $REJOIN_BOOTSTRAP_SECONDS s, MariaDB's last messages are above; expected a new primary component"
-  }
-  "$REJOIN_SYSTEMCTL" unset-environment _WSREP_NEW_CLUSTER
-  trap - EXIT HUP INT TERM
-}
-
-await_primary() {
-  left=$((REJOIN_BOOTSTRAP_SECONDS * 5))
-  until rejoin_ask && [ "$rejoin_component" = Primary ] && [ "$rejoin_ready" = ON ]; do
-    if ! pid=$(rejoin_pid) || [ "$left" -le 0 ]; then
-      rejoin_last_messages
-      rejoin_fail 42 "MariaDB did not become primary (component ${rejoin_component:-unknown}), its last messages are above; expected Primary within $REJOIN_BOOTSTRAP_SECONDS s"
-    fi
-    left=$((left - 1))
-    sleep 0.2
-  done
-}
-
 report() { printf '{"bootstrapped":"%s","pid":%s,"stateUuid":"%s","seqno":%s}\n' "$1" "$pid" "$rejoin_uuid" "$rejoin_seqno"; }
 
 rejoin_load
@@ -76,7 +51,7 @@ check_parameters
 rejoin_mount_if_needed none
 if pid=$(rejoin_pid); then
   if is_our_bootstrap "$pid"; then
-    await_primary
+    rejoin_await_primary
     report already
     exit 0
   fi
@@ -89,7 +64,7 @@ check_position
 allow_bootstrap
 keep_config
 printf '%s' "$uuid:$seqno" >"$REJOIN_STATE_DIR/bootstrapped"
-start_cluster
-await_primary
+rejoin_start_cluster
+rejoin_await_primary
 pid=$(rejoin_pid) || rejoin_fail 42 "MariaDB ended right after it had become primary; see its messages"
 report now

@@ -7,6 +7,7 @@
 #   13 will not format or overwrite      20 no position found   21 the server does not answer    30 would not stop
 #   31 ended while joining               32 did not begin to join in time
 #   40 another position than asked for   41 a primary component is in the way                    42 bootstrap failed
+#   14, 33, 53, 54 and 60 to 63: backup, restore, checksum
 
 # shellcheck source=nodes/lib.sh
 command -v rejoin_load >/dev/null 2>&1 || . "$(dirname "$0")/../lib.sh"
@@ -136,3 +137,31 @@ CONFIG
 
 # The peers that REJOIN_CONFIG_FILE names now.
 rejoin_configured_peers() { sed -n 's|^wsrep_cluster_address=gcomm://||p' "$REJOIN_CONFIG_FILE" 2>/dev/null || :; }
+
+# --- a new primary component -------------------------------------------------------------------------------------
+
+# Starts this node as the first of a new primary component: does what galera_new_cluster does, for one start only.
+rejoin_start_cluster() {
+  trap '"$REJOIN_SYSTEMCTL" unset-environment _WSREP_NEW_CLUSTER' EXIT
+  trap 'exit 1' HUP INT TERM
+  "$REJOIN_SYSTEMCTL" reset-failed "$REJOIN_SERVICE" || rejoin_say "rejoin: reset-failed found nothing to reset"
+  "$REJOIN_SYSTEMCTL" set-environment _WSREP_NEW_CLUSTER=--wsrep-new-cluster
+  timeout "$REJOIN_BOOTSTRAP_SECONDS" "$REJOIN_SYSTEMCTL" start "$REJOIN_SERVICE" 7>&- 8>&- || {
+    rejoin_last_messages
+    rejoin_fail 42 "$REJOIN_SYSTEMCTL start $REJOIN_SERVICE failed or took over $REJOIN_BOOTSTRAP_SECONDS s, MariaDB's last messages are above; expected a new primary component"
+  }
+  "$REJOIN_SYSTEMCTL" unset-environment _WSREP_NEW_CLUSTER
+  trap - EXIT HUP INT TERM
+}
+
+rejoin_await_primary() {
+  rejoin_left=$((REJOIN_BOOTSTRAP_SECONDS * 5))
+  until rejoin_ask && [ "$rejoin_component" = Primary ] && [ "$rejoin_ready" = ON ]; do
+    if ! pid=$(rejoin_pid) || [ "$rejoin_left" -le 0 ]; then
+      rejoin_last_messages
+      rejoin_fail 42 "MariaDB did not become primary (component ${rejoin_component:-unknown}), its last messages are above; expected Primary within $REJOIN_BOOTSTRAP_SECONDS s"
+    fi
+    rejoin_left=$((rejoin_left - 1))
+    sleep 0.2
+  done
+}

@@ -17,6 +17,8 @@ set -eu
 rejoin_self=$(readlink -f "$0")
 # shellcheck source=nodes/postgres/lib.sh
 command -v rejoin_load >/dev/null 2>&1 || . "$(dirname "$0")/lib.sh"
+# shellcheck source=nodes/job.sh
+command -v rejoin_job_open >/dev/null 2>&1 || . "$(dirname "$0")/../job.sh"
 
 # Upstream of a server that is looked at. postgres detach (the plane's fence) empties it, so its absence later says that the plane wants
 # this node cut off now, and that whoever started this script has been overtaken.
@@ -150,12 +152,20 @@ must_stream() {
   }
 }
 
+# A receiver that has come to the end of a timeline waits for its next order. Without an upstream PostgreSQL has none for it, and does not end
+# it either: it would be there for ever.
+end_waiting_receiver() {
+  receiver=$(rejoin_sql --command="SELECT pid FROM pg_stat_wal_receiver WHERE status = 'waiting'") && [ -n "$receiver" ] || return 0
+  kill -s TERM "$receiver" 2>/dev/null || : # it has ended meanwhile
+}
+
 # Brings the running standby to rest: no upstream, at the end of what it has.
 come_to_rest() {
   alter '' "$LOOKING" || rejoin_fail 21 "PostgreSQL (pid $pid) does not take a setting: $(cat "$REJOIN_STATE_DIR/sql.err"); expected ALTER SYSTEM to work. Is the disk full?"
   until=$(($(date +%s) + REJOIN_START_SECONDS))
   until rejoin_ask && [ "$rejoin_receiver" = none ] && [ "$rejoin_replayed" = t ]; do
     rejoin_alive "$pid" || rejoin_ended
+    [ "$rejoin_receiver" != waiting ] || end_waiting_receiver
     [ "$(date +%s)" -lt "$until" ] ||
       rejoin_fail 32 "PostgreSQL (pid $pid) still replays its log or lets not go of its upstream after $REJOIN_START_SECONDS s; expected it to come to rest. Run this again"
     sleep 0.1
@@ -455,5 +465,6 @@ if [ -n "${REJOIN_JOB:-}" ]; then
 fi
 rejoin_lock
 rejoin_mount_if_needed none
+rejoin_end_restore
 check_passfile
 make_replica

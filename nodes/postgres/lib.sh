@@ -7,7 +7,7 @@
 #   13 will not format or overwrite     14 another script works    21 the server does not answer
 #   30 would not stop                   31 ended while starting    32 not ready in time         33 the detached job failed
 #   34 detached by the plane meanwhile  50 needs a base backup     51 another cluster's data    52 no answer from Primary or Donor
-#   53 no room beside the old data
+#   53 no room beside the old data    54 and 60 to 63: backup, restore, checksum
 
 # shellcheck source=nodes/lib.sh
 command -v rejoin_load >/dev/null 2>&1 || . "$(dirname "$0")/../lib.sh"
@@ -119,10 +119,10 @@ rejoin_end_leftovers() {
 
 # --- what the running server says --------------------------------------------------------------------------------
 
-# $1: a statement. Goes through the local socket as the database's superuser; a mute server costs 5 s, no more.
+# $1: a statement. Goes through the local socket as the database's superuser; a mute server costs 5 s, no more, unless rejoin_patience says so.
 rejoin_sql() {
-  rejoin_as env PGCONNECT_TIMEOUT=4 timeout 5 "$REJOIN_PG_BIN/psql" --no-psqlrc --no-password --quiet --no-align --tuples-only \
-    --set=ON_ERROR_STOP=1 --host="$REJOIN_SOCKET" --port="$REJOIN_PORT" --username=postgres --dbname=postgres "$@" 2>"$REJOIN_STATE_DIR/sql.err"
+  rejoin_as env PGCONNECT_TIMEOUT=4 timeout "${rejoin_patience:-5}" "$REJOIN_PG_BIN/psql" --no-psqlrc --no-password --quiet --no-align --tuples-only \
+    --set=ON_ERROR_STOP=1 --host="$REJOIN_SOCKET" --port="$REJOIN_PORT" --username=postgres --dbname="${rejoin_dbname:-postgres}" "$@" 2>"$REJOIN_STATE_DIR/sql.err"
 }
 
 # Name of the WAL segment that holds the byte before LSN `at`, without its timeline (names: 8 digits each of timeline, upper and
@@ -319,4 +319,31 @@ rejoin_end_job() {
       rejoin_fail 30 "the job that makes a replica here (process group $rejoin_job_pid) lives on after SIGKILL; expected it to end. In state D its disk hangs: replace the instance"
   fi
   rm -f "$REJOIN_STATE_DIR/job"
+}
+
+# --- the detached restore (postgres-restore) ---------------------------------------------------------------------
+
+# Data that are not to serve yet bear it; it came with them.
+rejoin_restore_mark=rejoin-restoring
+
+# Removes what a restore left beside the data, and the data too when they bear the mark of one that was not done: they are nobody's.
+rejoin_restore_clear() {
+  [ -d "$rejoin_mount/.rejoin-restore" ] || return 0
+  if [ -e "$rejoin_data/$rejoin_restore_mark" ]; then
+    if pid=$(rejoin_pid); then rejoin_end_process "$pid"; fi
+    find "$rejoin_data" -mindepth 1 -delete
+  fi
+  rm -rf "$rejoin_mount/.rejoin-restore"
+}
+
+# Ends a restore that is under way here, or that died: whoever changes this host now wants something else, and half a database is nobody's.
+# One that has become a primary, and was killed before it could say so, is somebody's by now.
+rejoin_end_restore() {
+  rejoin_job_open restore
+  rejoin_job_stop
+  rm -f "$rejoin_job_dir/id" "$rejoin_job_dir/result" "$rejoin_job_dir/deaths"
+  if [ -e "$rejoin_data/$rejoin_restore_mark" ] && [ ! -e "$rejoin_data/standby.signal" ]; then
+    rm "$rejoin_data/$rejoin_restore_mark"
+  fi
+  rejoin_restore_clear
 }

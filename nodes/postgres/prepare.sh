@@ -7,10 +7,13 @@
 set -eu
 # shellcheck source=nodes/postgres/lib.sh
 command -v rejoin_load >/dev/null 2>&1 || . "$(dirname "$0")/lib.sh"
+# shellcheck source=nodes/job.sh
+command -v rejoin_job_open >/dev/null 2>&1 || . "$(dirname "$0")/../job.sh"
 
 rejoin_load
 rejoin_prepare_parameters
 rejoin_lock
+rejoin_end_restore
 rejoin_refuse_running
 rejoin_refuse_seeding
 rejoin_end_job
@@ -18,12 +21,14 @@ rejoin_aside=
 if [ "$rejoin_source" = volume ]; then
   rejoin_mount_if_needed "$rejoin_volume"
   rejoin_check_mounted
+  rejoin_end_restore # its marks are on the volume
   rejoin_finish_seed
   rejoin_require_data
   [ ! -e "$rejoin_half_rewound" ] ||
     rejoin_fail 11 "$rejoin_data was left in the middle of a rewind ($rejoin_half_rewound); expected whole data. Use Source=peer"
 else
   rejoin_mount_blank_too
+  rejoin_end_restore
   rm -rf "$rejoin_mount/.rejoin-seed" "$rejoin_mount/.rejoin-seeded"
   rejoin_move_aside
   rm -f "$rejoin_half_rewound"

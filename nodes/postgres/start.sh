@@ -5,6 +5,8 @@
 set -eu
 # shellcheck source=nodes/postgres/lib.sh
 command -v rejoin_load >/dev/null 2>&1 || . "$(dirname "$0")/lib.sh"
+# shellcheck source=nodes/job.sh
+command -v rejoin_job_open >/dev/null 2>&1 || . "$(dirname "$0")/../job.sh"
 
 report() {
   printf '{"started":%s,"primary":false,"timeline":%s,"lsn":"%s","systemId":"%s"}\n' "$1" "$rejoin_timeline" "$rejoin_lsn" "$rejoin_system"
@@ -29,6 +31,7 @@ look_at_running() {
 rejoin_load
 rejoin_lock
 rejoin_mount_if_needed none
+rejoin_end_restore
 rejoin_refuse_seeding
 if pid=$(rejoin_pid) && look_at_running; then
   [ "$rejoin_receiver" != none ] || rejoin_await_standby replayed

@@ -14,16 +14,25 @@ export interface Client {
   reset(): void;
   /** Which nodes there are, for the writers that go straight to each of them. */
   nodes(nodes: readonly DirectNode[]): void;
+  /** What was acknowledged so far; the last few may not be in it yet. */
+  acknowledged(): Promise<readonly Acknowledgement[]>;
   /** Ends the client; answers its last figures and everything that was acknowledged. */
   stop(): Promise<Journal>;
   /** Ends the process whatever it does. */
   kill(): void;
 }
 
+/** One row that was acknowledged through the writer endpoint. Times by the client's clock, in milliseconds since the epoch. */
+export interface Acknowledgement {
+  readonly id: number;
+  readonly beganAtMs: number;
+  readonly acknowledgedAtMs: number;
+}
+
 export interface Journal {
   readonly figures: ClientFigures;
-  /** Ids of rows acknowledged through the writer endpoint. */
-  readonly acknowledged: readonly number[];
+  /** Rows acknowledged through the writer endpoint, in order. */
+  readonly acknowledged: readonly Acknowledgement[];
   /** By nodes, to the direct writers; in the order in which they came. */
   readonly direct: readonly DirectAcknowledgement[];
 }
@@ -44,11 +53,16 @@ const NOTHING_YET: ClientFigures = {
 const linesOf = async (file: string): Promise<string[]> =>
   (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
 
+function acknowledgementIn(line: string): Acknowledgement {
+  const [id = 0, beganAtMs = 0, acknowledgedAtMs = 0] = line.split(' ').map(Number);
+  return { id, beganAtMs, acknowledgedAtMs };
+}
+
 /** What the worker has left behind. Throws when a file is missing: then nothing is proven. */
 async function journalOf(options: ClientOptions): Promise<Omit<Journal, 'figures'>> {
   const lines = options.directJournal === null ? [] : await linesOf(options.directJournal);
   return {
-    acknowledged: (await linesOf(options.journal)).map(Number),
+    acknowledged: (await linesOf(options.journal)).map(acknowledgementIn),
     direct: lines.map((line) => {
       const [node = '', ...numbers] = line.split(' ');
       const [sequence = 0, beganAtMs = 0, acknowledgedAtMs = 0] = numbers.map(Number);
@@ -73,6 +87,15 @@ export function startClient(options: ClientOptions): Client {
     reset: () => void send({ kind: 'reset' }),
     nodes: (nodes) => void send({ kind: 'nodes', nodes }),
     kill: () => void child.kill('SIGKILL'),
+    acknowledged: async () => {
+      const text = await readFile(options.journal, 'utf8');
+      // The last line may be written at this moment.
+      return text
+        .slice(0, text.lastIndexOf('\n') + 1)
+        .split('\n')
+        .filter((line) => line !== '')
+        .map(acknowledgementIn);
+    },
     stop: async () => {
       const ended = new Promise<void>((resolve, reject) => {
         const timer = setTimeout(() => {

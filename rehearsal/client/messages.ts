@@ -12,7 +12,7 @@ export interface ClientOptions {
   readonly pauseMs: number;
   /** A connection is given back and opened anew after this long, as connection pools do (`maxLifetime`). */
   readonly maxLifetimeMs: number;
-  /** Where the acknowledged ids are written at the end, one a line. */
+  /** Where acknowledgements are written as they come, one a line: id, when the write began, when it was acknowledged. */
   readonly journal: string;
   /** Where the acknowledgements of the direct writers are written at the end (`direct.ts`); null: there are none. */
   readonly directJournal: string | null;

@@ -7,6 +7,8 @@
  * outcome of a write is unknown (the connection broke before the answer), it asks whether the row is there (`arrived`),
  * and only then writes again.
  */
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startDirectWriters, type DirectWriters } from './direct.ts';
@@ -21,7 +23,8 @@ const RETRY_MS = 20;
 const CONNECT_TIMEOUT_MS = 3000;
 const KEPT_ERRORS = 12;
 
-const acknowledged: number[] = [];
+/** Written as they come, so that it can be read while the client writes on. */
+const journal = createWriteStream(options.journal);
 const direct: DirectWriters | null = options.directJournal === null ? null : startDirectWriters(open, login);
 const figures = {
   writesAcknowledged: 0,
@@ -87,7 +90,7 @@ class Link {
   }
 }
 
-function acknowledge(id: number): void {
+function acknowledge(id: number, beganAtMs: number): void {
   const now = Date.now();
   if (figures.lastAcknowledgedAtMs !== null && now - figures.lastAcknowledgedAtMs > figures.writeOutageMs) {
     figures.writeOutageMs = now - figures.lastAcknowledgedAtMs;
@@ -95,16 +98,17 @@ function acknowledge(id: number): void {
   }
   figures.lastAcknowledgedAtMs = now;
   figures.writesAcknowledged += 1;
-  acknowledged.push(id);
+  journal.write(`${id} ${beganAtMs} ${now}\n`);
 }
 
 async function write(link: Link, id: number): Promise<void> {
   let unknown = false;
+  const beganAtMs = Date.now();
   for (;;) {
     try {
       const session = await link.get();
       if (!unknown || !(await session.arrived(id))) await session.insert(id);
-      acknowledge(id);
+      acknowledge(id, beganAtMs);
       return;
     } catch (error) {
       if (stopping) throw error;
@@ -148,7 +152,8 @@ async function readOn(): Promise<void> {
 
 async function stop(): Promise<void> {
   stopping = true;
-  await writeFile(options.journal, `${acknowledged.join('\n')}\n`);
+  journal.end();
+  await once(journal, 'finish');
   if (direct !== null && options.directJournal !== null) {
     const lines = direct.acknowledged.map((a) => [a.node, a.sequence, a.beganAtMs, a.acknowledgedAtMs].join(' '));
     await writeFile(options.directJournal, `${lines.join('\n')}\n`);

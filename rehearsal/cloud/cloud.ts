@@ -21,16 +21,19 @@ import { startMoto } from './moto.ts';
 import type { Moto } from './moto.ts';
 import { startPoller } from './pollers.ts';
 import type { Poller } from './pollers.ts';
+import { s3Interceptors } from './s3.ts';
 import { startSchedules } from './schedules.ts';
 import { readStack } from './stack.ts';
 import type { DeployedStack } from './stack.ts';
 import { wakePollers } from './wakes.ts';
 
-export const ACCOUNT = '123456789012'; // moto's
+/** An account like any other, unless `CloudOptions.account` says otherwise. */
+const ACCOUNT = '123456789012';
 
 export interface CloudOptions {
   /** For logs, the assembly, the CLI's home. Made when missing. */
   readonly workDir: string;
+  readonly account?: string;
   readonly region?: string;
   readonly delays?: Partial<Delays>;
   /** Keys of a role's credentials; without it all functions call as the administrator, unchecked. */
@@ -110,7 +113,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
 }
 
 class EmulatedCloud implements Cloud {
-  readonly account = ACCOUNT;
+  readonly account: string;
   readonly region: string;
   readonly delays: Delays;
   readonly faults: Faults;
@@ -122,6 +125,7 @@ class EmulatedCloud implements Cloud {
   private readonly options: CloudOptions;
   private readonly listeners = new Set<(event: CloudEvent) => void>();
   private readonly stopSchedules: (() => void)[] = [];
+  private readonly scheduled = new Set<string>();
   private readonly wakes = wakePollers(() => this.pollers);
   /** Aborted by `stop`: a deployment under way is ended. */
   private readonly ending = new AbortController();
@@ -130,13 +134,14 @@ class EmulatedCloud implements Cloud {
 
   constructor(options: CloudOptions) {
     this.options = options;
+    this.account = options.account ?? ACCOUNT;
     this.region = options.region ?? 'eu-west-1';
     this.delays = { ...DEFAULT_DELAYS, ...options.delays };
     this.faults = createFaults(seededRandom(options.seed ?? 1));
     this.lambdas = createLambdas({
       endpoint: () => this.gateway.endpoint,
       region: this.region,
-      account: ACCOUNT,
+      account: this.account,
       logDir: join(options.workDir, 'logs'),
       kills: this.kills,
       credentialsFor: (roleArn) => this.credentialsFor(roleArn),
@@ -159,10 +164,12 @@ class EmulatedCloud implements Cloud {
     });
     this.motoProcess = await startMoto({
       gatewayPort: this.gateway.port,
+      account: this.account,
       logFile: join(this.options.workDir, 'logs', 'moto.log'),
     });
     this.gateway.forwardTo(this.motoProcess.endpoint);
     this.use(invokeApi(this.lambdas));
+    for (const interceptor of s3Interceptors()) this.use(interceptor);
     for (const interceptor of this.wakes.interceptors) this.use(interceptor);
   }
 
@@ -186,6 +193,7 @@ class EmulatedCloud implements Cloud {
       'Lambda: each execution environment is a Node process on this machine; between invocations it is not frozen',
       `SQS mappings: a failed message comes back after ${this.redeliverAfterMs / 1000} s, or its visibility timeout if shorter`,
       `EventBridge: events reach their queue after ${this.delays.eventMs} ms; schedules are fired by the rehearsal`,
+      'S3: moto holds objects and versions in memory; bodies are verified; Object Lock and lifecycle rules are not emulated',
       'Step Functions: moto runs the definitions; its calls are made under the name of the state machine',
     ];
   }
@@ -200,11 +208,11 @@ class EmulatedCloud implements Cloud {
 
   deploy(app: AppToDeploy, signal?: AbortSignal): Promise<Deployment> {
     const either = signal === undefined ? this.ending.signal : AbortSignal.any([signal, this.ending.signal]);
-    return deploy({ ...app, ...this.adminConfig, account: ACCOUNT, workDir: this.options.workDir }, either);
+    return deploy({ ...app, ...this.adminConfig, account: this.account, workDir: this.options.workDir }, either);
   }
 
   async attach(assemblyDir: string, stackName: string): Promise<DeployedStack> {
-    const stack = await readStack({ adminConfig: this.adminConfig, account: ACCOUNT, assemblyDir, stackName });
+    const stack = await readStack({ adminConfig: this.adminConfig, account: this.account, assemblyDir, stackName });
     for (const spec of stack.functions) this.lambdas.register(spec);
     return stack;
   }
@@ -224,8 +232,9 @@ class EmulatedCloud implements Cloud {
       );
     }
     if (options.schedules === false) return;
+    for (const { functionName } of stack.schedules) this.scheduled.add(functionName);
     this.stopSchedules.push(
-      startSchedules(stack.schedules, { lambdas: this.lambdas, region: this.region, account: ACCOUNT }),
+      startSchedules(stack.schedules, { lambdas: this.lambdas, region: this.region, account: this.account }),
     );
   }
 
@@ -277,7 +286,8 @@ class EmulatedCloud implements Cloud {
     if (this.events.pending > 0) return `${this.events.pending} events on their way`;
     const poller = this.pollers.find((candidate) => !candidate.idle);
     if (poller !== undefined) return `queue ${poller.spec.queueArn}, ${poller.batchesInFlight} batches in flight`;
-    const running = this.lambdas.running.find((invocation) => invocation.source !== 'schedule');
+    // One that a schedule started may start itself again, for as long as it likes.
+    const running = this.lambdas.running.find((invocation) => !this.scheduled.has(invocation.functionName));
     return running === undefined ? null : `${running.functionName} runs`;
   }
 

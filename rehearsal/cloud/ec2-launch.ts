@@ -81,6 +81,7 @@ async function machineFor(ctx: HostsContext, instance: Ec2Instance, plan: Launch
     lastPingMs: null,
     generation: 0,
     prepared: null,
+    aws: {},
   };
   await mkdir(machine.hostDir, { recursive: true, mode: 0o755 });
   let mounted: string | null = null;

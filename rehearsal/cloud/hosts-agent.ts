@@ -66,6 +66,13 @@ export function signedHeaders(
 /** Answers null when registered, otherwise why not. */
 async function register(options: AgentOptions, machine: Machine, roleArn: string): Promise<string | null> {
   const credentials = await options.credentialsFor(roleArn, machine.id);
+  machine.aws = {
+    REJOIN_REGION: options.region,
+    REJOIN_S3_ENDPOINT: options.endpoint,
+    AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+    AWS_SESSION_TOKEN: credentials.sessionToken,
+  };
   const body = JSON.stringify({
     InstanceId: machine.id,
     AgentName: 'amazon-ssm-agent',

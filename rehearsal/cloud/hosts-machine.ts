@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, rm, symlink, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { InstanceState } from '../../lambdas/model/view.ts';
-import { awaitStopped, killAll, processesOf, signal, withDescendants, type HostProcess } from './hosts-processes.ts';
+import { freeze, killAll, processesOf, signal, withDescendants, type HostProcess } from './hosts-processes.ts';
 
 /** Code of each state. Source: EC2 API reference, InstanceState. */
 export const STATE_CODES: Readonly<Record<InstanceState, number>> = {
@@ -51,6 +51,8 @@ export interface Machine {
   /** Goes up with each transition, so that an overtaken one sees that it no longer has a say. */
   generation: number;
   prepared: PreparedHost | null;
+  /** The way to AWS with the credentials of the instance's role, which a real host asks its metadata service for. Empty without a role. */
+  aws: Readonly<Record<string, string>>;
 }
 
 export const environmentOf = (machine: Machine): Record<string, string> => ({
@@ -58,6 +60,7 @@ export const environmentOf = (machine: Machine): Record<string, string> => ({
   HOME: '/root',
   LANG: 'C.UTF-8',
   ...machine.prepared?.env,
+  ...machine.aws,
   REJOIN_HOST_DIR: machine.hostDir,
   REJOIN_NODE_ENV: machine.prepared?.envFile ?? join(machine.hostDir, 'node.env'),
 });
@@ -158,8 +161,8 @@ export async function signalDatabase(
     );
   }
   const chosen = withChildren ? withDescendants(all, databases) : databases;
-  for (const p of chosen) signal(p.pid, name);
   const pids = chosen.map((p) => p.pid);
-  if (name === 'SIGSTOP') await awaitStopped(pids);
+  if (name === 'SIGSTOP') await freeze(pids);
+  else for (const pid of pids) signal(pid, name);
   return pids;
 }

@@ -107,16 +107,30 @@ export async function killAll(hostDirs: readonly string[]): Promise<void> {
 /** Stopped, or ended: a process that was just ending stays a zombie, since its frozen parent cannot collect it. proc(5) */
 const AT_REST = new Set(['T', 't', 'Z', 'X']);
 
+/** Whether the thread, `<pid>/task/<tid>` of /proc, is at rest, or gone. */
+async function isAtRest(thread: string): Promise<boolean> {
+  const stat = await readIfThere(`/proc/${thread}/stat`);
+  return stat === null || AT_REST.has(stat.charAt(stat.lastIndexOf(')') + 2));
+}
+
+async function threadsOf(pid: number): Promise<string[]> {
+  const tids = await readdir(`/proc/${pid}/task`).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ESRCH') return [];
+    throw error;
+  });
+  return tids.map((tid) => `${pid}/task/${tid}`);
+}
+
 /**
- * Waits until the kernel has stopped these processes: a SIGSTOP takes effect a moment after it was sent.
+ * Sends SIGSTOP and answers when the kernel has stopped every thread of these processes: the signal takes effect a moment
+ * after it was sent, and not for all threads in the same moment, so that a busy machine's server may still answer.
  * @throws Error after 2 s, naming the pid that still runs.
  */
-export async function awaitStopped(pids: readonly number[]): Promise<void> {
+export async function freeze(pids: readonly number[]): Promise<void> {
+  for (const pid of pids) signal(pid, 'SIGSTOP');
   const deadline = Date.now() + 2000;
   for (const pid of pids) {
-    for (;;) {
-      const stat = await readIfThere(`/proc/${pid}/stat`);
-      if (stat === null || AT_REST.has(stat.charAt(stat.lastIndexOf(')') + 2))) break;
+    while (!(await Promise.all((await threadsOf(pid)).map(isAtRest))).every(Boolean)) {
       if (Date.now() > deadline) throw new Error(`pid ${pid} still runs 2 s after SIGSTOP; is it being traced?`);
       await pause(5);
     }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const LAUNCHER = join(import.meta.dirname, 'moto_launch.py');
-const START_DEADLINE_MS = 30_000;
+const START_DEADLINE_MS = 90_000;
 
 /** Prefix of the access key ids that moto's Step Functions engine signs with; the state machine's name follows. */
 export const ENGINE_KEY_PREFIX = 'ENGINE-';
@@ -25,6 +25,8 @@ export interface Moto {
 export interface MotoOptions {
   /** The port that moto's own calls (Step Functions tasks) go to. */
   readonly gatewayPort: number;
+  /** Its number; moto's own unless given. */
+  readonly account?: string;
   readonly logFile: string;
 }
 
@@ -86,6 +88,7 @@ async function launch(
     env: {
       PATH: '/usr/bin:/bin',
       MOTO_PORT: String(options.gatewayPort),
+      ...(options.account !== undefined && { MOTO_ACCOUNT_ID: options.account }),
       // Roles of hosts carry AWS's own policies, which moto otherwise does not know.
       MOTO_IAM_LOAD_MANAGED_POLICIES: 'true',
       // Never the host's credentials or proxies: boto3 inside moto would look for them.

@@ -214,6 +214,14 @@ function readMapping(
   };
 }
 
+/** A function whose ARN is put together from its name, as a rule of another stack has to; null for any other value. */
+function functionByName(resources: ReadonlyMap<string, StackResource>, arn: unknown): StackResource | null {
+  const parts = (arn as { 'Fn::Join'?: [string, unknown[]] } | null)?.['Fn::Join']?.[1] ?? [arn];
+  const name = /:function:([\w-]+)$/.exec(String(parts.at(-1)))?.[1];
+  if (name === undefined) return null;
+  return ofType(resources, FUNCTION).find((fn) => fn.physicalId === name) ?? null;
+}
+
 function readSchedules(resources: ReadonlyMap<string, StackResource>): ScheduleSpec[] {
   const rules = ofType(resources, 'AWS::Events::Rule').flatMap((rule) =>
     ((rule.properties['Targets'] ?? []) as { Arn: unknown; Input?: string }[]).map((target) => ({
@@ -228,7 +236,8 @@ function readSchedules(resources: ReadonlyMap<string, StackResource>): ScheduleS
   return [...rules, ...schedules].flatMap(({ schedule, target }): ScheduleSpec[] => {
     const { ScheduleExpression: expression, State: state } = schedule.properties;
     if (typeof expression !== 'string' || state === 'DISABLED') return [];
-    const fn = resolve(resources, target.Arn, `target of ${schedule.logicalId}`);
+    const fn =
+      functionByName(resources, target.Arn) ?? resolve(resources, target.Arn, `target of ${schedule.logicalId}`);
     if (fn.type !== FUNCTION) {
       throw new Error(
         `schedule ${schedule.logicalId} starts a ${fn.type}; the rehearsal's schedules start Lambda functions`,

@@ -64,6 +64,10 @@ export interface Engine {
   inWords(probe: Probe): string;
   /** Members that the node sees; null where that is no question. */
   clusterSize(probe: Probe): number | null;
+  /** Runs SQL on one node as the application does. */
+  query(address: string, sql: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
+  /** How finely the log tells moments apart, which a restore to a moment can be no finer than. */
+  readonly logPrecisionMs: number;
   compare(journal: Journaled, nodes: readonly ProbedNode[], writer: string | null): Promise<Comparison>;
   /** A command line that opens a shell on the database. */
   shell(server: Server): string;

@@ -28,6 +28,16 @@ async function createTable(host: string): Promise<void> {
   }
 }
 
+async function query(host: string, sql: string): Promise<readonly Record<string, unknown>[]> {
+  const connection = await connect(host);
+  try {
+    const [rows] = await connection.query(sql);
+    return Array.isArray(rows) ? (rows as Record<string, unknown>[]) : [];
+  } finally {
+    await connection.end();
+  }
+}
+
 /** Ids on one node, after it has applied everything that the cluster had committed (`wsrep_sync_wait`). */
 async function idsOn(node: ProbedNode): Promise<number[]> {
   const connection = await connect(node.address);
@@ -99,6 +109,9 @@ export const galeraEngine = (): Engine => ({
     return status === null ? probe.kind : `${status.state}, ${status.component}, ${status.clusterSize} members`;
   },
   clusterSize: (probe) => statusOf(probe)?.clusterSize ?? null,
+  query,
+  // A binlog event's time stamp is in whole seconds.
+  logPrecisionMs: 1000,
   compare: (journal, nodes) => compare(journal.acknowledged, nodes),
   shell: ({ host, port }) =>
     `mariadb --skip-ssl -h ${host} -P ${port} -u ${ACCOUNTS.app.user} -p${ACCOUNTS.app.password} ${ACCOUNTS.app.database}`,

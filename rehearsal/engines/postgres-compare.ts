@@ -24,7 +24,10 @@ interface Content {
   readonly digests: Readonly<Record<string, string>>;
 }
 
-async function connected<T>(node: ProbedNode, use: (client: pg.Client) => Promise<T>): Promise<T> {
+export async function connected<T>(
+  node: Pick<ProbedNode, 'address'>,
+  use: (client: pg.Client) => Promise<T>,
+): Promise<T> {
   const client = new pg.Client({ host: node.address, port: PORT, ...POSTGRES_ACCOUNTS.app });
   client.on('error', () => undefined); // told by the query that it breaks
   await client.connect();

@@ -1,7 +1,7 @@
 /** Whether a PostgreSQL cluster is as declared, from what its nodes say. Pure. */
 import { lagBytes } from '../../lambdas/model/lsn.ts';
 import type { ClusterLedger } from '../../lambdas/model/ledger.ts';
-import { slotOf, type PostgresStatus } from '../../lambdas/model/postgres.ts';
+import { ARCHIVE_SLOT, slotOf, type PostgresStatus } from '../../lambdas/model/postgres.ts';
 import { declaredNeed, parseSynchronousStandbyNames } from '../../lambdas/model/quorum.ts';
 import type { Probe } from '../../lambdas/model/view.ts';
 import type { ProbedNode } from './engine.ts';
@@ -92,11 +92,13 @@ function quorumProblems(
 
 function slotProblems(primary: PostgresStatus, replicas: readonly string[]): string[] {
   const wanted = replicas.map(slotOf).sort().join(', ');
-  const there = primary.slots
+  // The archive's is not a replica's; a shipper that hands over lets go of it for a moment.
+  const ofReplicas = primary.slots.filter((s) => s.name !== ARCHIVE_SLOT);
+  const there = ofReplicas
     .map((s) => s.name)
     .sort()
     .join(', ');
-  const idle = primary.slots.filter((s) => !s.active || s.walStatus === 'lost').map((s) => s.name);
+  const idle = ofReplicas.filter((s) => !s.active || s.walStatus === 'lost').map((s) => s.name);
   return [
     ...(there === wanted ? [] : [`the slots are ${there || 'none'}, expected ${wanted}`]),
     ...(idle.length === 0 ? [] : [`unused or lost slots: ${idle.join(', ')}`]),

@@ -6,7 +6,7 @@ import { POSTGRES_ACCOUNTS, postgresTemplate, runAsPostgres } from '../host/post
 import { slotOf } from '../../lambdas/model/postgres.ts';
 import { waitFor } from '../wait.ts';
 import type { Engine, ProbedNode } from './engine.ts';
-import { comparePostgres } from './postgres-compare.ts';
+import { comparePostgres, connected } from './postgres-compare.ts';
 import { inWords, postgresProblems, postgresServes, type Declared } from './postgres-state.ts';
 import { lastLine, runScript } from './scripts.ts';
 
@@ -119,6 +119,10 @@ export function postgresEngine(options: PostgresOptions): PostgresEngine {
     problems: (nodes, ledger) => postgresProblems(nodes, ledger, declared),
     inWords,
     clusterSize: () => null,
+    query: (address, sql) =>
+      connected({ address }, async (client) => (await client.query<Record<string, unknown>>(sql)).rows),
+    // A commit's time stamp is in microseconds, the client's clock in milliseconds.
+    logPrecisionMs: 1,
     compare: comparePostgres,
     shell: ({ host, port }) =>
       `PGPASSWORD=${POSTGRES_ACCOUNTS.app.password} psql -h ${host} -p ${port} -U ${POSTGRES_ACCOUNTS.app.user} ${POSTGRES_ACCOUNTS.app.database}`,

@@ -59,6 +59,7 @@ default_storage_engine=InnoDB
 binlog_format=ROW
 log_bin=binlog
 log_slave_updates=ON
+binlog_expire_logs_seconds=259200
 server_id=1
 gtid_domain_id=1
 wsrep_on=ON

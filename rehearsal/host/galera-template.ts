@@ -13,7 +13,7 @@ import { keptTemplate } from './kept-template.ts';
 
 const run = promisify(execFile);
 
-/** The accounts of the template. `probe` may look and nothing else; `app` owns the database `app`. */
+/** The accounts of the template. `probe` may look, and read the log for the archive; `app` owns the database `app`. */
 export const ACCOUNTS = {
   probe: { user: 'rejoin_probe', password: 'probe-rehearsal-only' },
   app: { user: 'app', password: 'app-rehearsal-only', database: 'app' },
@@ -22,7 +22,7 @@ export const ACCOUNTS = {
 /** The user that database processes run as: `mysql` when we are root (MariaDB refuses root), otherwise ourselves. */
 export const unixUser = (): string => (process.getuid?.() === 0 ? 'mysql' : userInfo().username);
 
-/** USAGE is enough for SHOW GLOBAL STATUS and SHOW GLOBAL VARIABLES; see docs/hosts.md. */
+/** USAGE is enough for SHOW GLOBAL STATUS and SHOW GLOBAL VARIABLES; the two privileges are the archive's. See docs/hosts.md. */
 const accountsSql = (): string => {
   const self = userInfo().username;
   // root@localhost is there already; another user needs an account of its own name for the scripts.
@@ -38,6 +38,7 @@ const accountsSql = (): string => {
 GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO '${unixUser()}'@'localhost';`;
   return `
 CREATE USER '${ACCOUNTS.probe.user}'@'%' IDENTIFIED BY '${ACCOUNTS.probe.password}' WITH MAX_USER_CONNECTIONS 20;
+GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO '${ACCOUNTS.probe.user}'@'%';
 CREATE DATABASE ${ACCOUNTS.app.database};
 CREATE USER '${ACCOUNTS.app.user}'@'%' IDENTIFIED BY '${ACCOUNTS.app.password}';
 GRANT ALL ON ${ACCOUNTS.app.database}.* TO '${ACCOUNTS.app.user}'@'%';

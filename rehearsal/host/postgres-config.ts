@@ -34,11 +34,11 @@ wal_level = replica
 wal_log_hints = on
 hot_standby = on
 max_wal_senders = 12
+max_prepared_transactions = 8
 max_replication_slots = 12
 max_slot_wal_keep_size = 256MB
 wal_keep_size = 128MB
 wal_receiver_timeout = 4s
-wal_sender_timeout = 6s
 wal_sender_timeout = 6s
 wal_receiver_status_interval = 1s
 wal_retrieve_retry_interval = 500ms
@@ -48,10 +48,15 @@ max_standby_streaming_delay = 5s
 }
 
 /**
- * pg_hba.conf: the scripts come over the socket as the superuser, everybody else over TCP with a password. The
+ * pg_hba.conf: the scripts come over the socket as the superuser, everybody else over TCP with a password. Replicas stream as one
+ * role, the archive's shipper as the plane's. The
  * replication role is let in to the database \`postgres\` too, where pg_rewind reads the primary's files.
  */
-export const hbaConfig = (roles: { readonly replication: string }): string => `local all all trust
-host replication ${roles.replication} 127.0.0.0/8 scram-sha-256
+export const hbaConfig = (roles: {
+  readonly replication: string;
+  readonly plane: string;
+}): string => `local all all trust
+local replication postgres trust
+host replication ${roles.replication},${roles.plane} 127.0.0.0/8 scram-sha-256
 host all all 127.0.0.0/8 scram-sha-256
 `;

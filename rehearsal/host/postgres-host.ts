@@ -45,7 +45,7 @@ export async function preparePostgresHost(facts: PostgresHostFacts): Promise<Pre
   await mkdir(socketDir, { recursive: true });
   await chmod(hostDir, 0o755);
   await writeFile(configFile, postgresConfig({ address: facts.address, port: facts.port, socketDir, hbaFile }));
-  await writeFile(hbaFile, hbaConfig({ replication: replication.user }));
+  await writeFile(hbaFile, hbaConfig({ replication: replication.user, plane: POSTGRES_ACCOUNTS.probe.user }));
   await writeFile(passfile, `*:*:*:${replication.user}:${replication.password}\n`, { mode: 0o600 });
   if (process.getuid?.() === 0) await run('chown', [user, socketDir, passfile]);
   const env: Record<string, string> = {

@@ -50,6 +50,7 @@ CREATE INDEX ON writes (id);
 CREATE TABLE confirmations (id bigint NOT NULL, at timestamptz NOT NULL DEFAULT now());
 CREATE TABLE direct (node text NOT NULL, sequence bigint NOT NULL, at_ms bigint NOT NULL);
 GRANT SELECT, INSERT ON writes, confirmations, direct TO ${POSTGRES_ACCOUNTS.app.user};
+GRANT CREATE ON SCHEMA public TO ${POSTGRES_ACCOUNTS.app.user};
 `;
 
 const accountsSql = (): string =>
@@ -84,7 +85,10 @@ async function build(work: string): Promise<void> {
   const [config, hba] = [join(work, 'postgresql.conf'), join(work, 'pg_hba.conf')];
   const facts = { address: '127.0.0.1', port: 5432, socketDir: sockets, hbaFile: hba };
   await writeFile(config, `${postgresConfig(facts)}listen_addresses = ''\nfsync = off\n`);
-  await writeFile(hba, hbaConfig({ replication: POSTGRES_ACCOUNTS.replication.user }));
+  await writeFile(
+    hba,
+    hbaConfig({ replication: POSTGRES_ACCOUNTS.replication.user, plane: POSTGRES_ACCOUNTS.probe.user }),
+  );
   await runAsPostgres('initdb', [
     '-D',
     data,

@@ -13,7 +13,8 @@ import { runInstances } from './actions/run-instances.ts';
 import { route53, elasticloadbalancing } from './actions/routing.ts';
 import { events, lambda, secretsmanager, sns, sqs, states } from './actions/messaging.ts';
 import { ec2messages, ssm, ssmmessages } from './actions/ssm.ts';
-import { cloudwatch, kms, logs, s3, sts } from './actions/others.ts';
+import { cloudwatch, kms, logs, sts } from './actions/others.ts';
+import { s3 } from './actions/s3.ts';
 
 const SERVICES: Readonly<Record<string, Readonly<Record<string, Mapper>>>> = {
   cloudwatch,

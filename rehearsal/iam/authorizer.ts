@@ -149,6 +149,8 @@ class Enforcement implements Iam {
     const via = context({
       'kms:ViaService': `${service}.${place.region}.amazonaws.com`,
       'kms:CallerAccount': place.account,
+      // With a bucket key the bucket itself is what S3 encrypts for.
+      ...(service === 's3' && { 'kms:EncryptionContext:aws:s3:arn': keyOf.arn }),
     });
     return keyOf.actions.map((action) => need(action, key, { context: via }));
   }

@@ -43,6 +43,10 @@ const KEY_PROPERTY: Readonly<Record<string, readonly string[]>> = {
   'AWS::SNS::Topic': ['KmsMasterKeyId'],
   'AWS::DynamoDB::Table': ['SSESpecification', 'KMSMasterKeyId'],
   'AWS::SecretsManager::Secret': ['KmsKeyId'],
+  'AWS::S3::Bucket': [
+    ...['BucketEncryption', 'ServerSideEncryptionConfiguration', '0'],
+    ...['ServerSideEncryptionByDefault', 'KMSMasterKeyID'],
+  ],
 };
 
 /** Attribute (or Ref) that gives a type's ARN. */

@@ -1,3 +1,11 @@
+import { drill } from './drill.ts';
+import { restoreAfterDrop } from './restore-after-drop.ts';
+import { restoreInAnotherAccount } from './restore-in-another-account.ts';
+import { restoreLatestAfterTotalLoss } from './restore-latest-after-total-loss.ts';
+import { restoreToTime } from './restore-to-time.ts';
+import { seedFromArchive } from './seed-from-archive.ts';
+import { scheduledShipping } from './scheduled-shipping.ts';
+import { shipThroughFailover } from './ship-through-failover.ts';
 import { crashWriter } from './crash-writer.ts';
 import { hangWriter } from './hang-writer.ts';
 import { lostEvents } from './lost-events.ts';
@@ -39,6 +47,14 @@ export const scenarios: readonly Scenario[] = [
   laggingReplica,
   roughNight,
   quietNight,
+  restoreToTime,
+  restoreAfterDrop,
+  restoreLatestAfterTotalLoss,
+  restoreInAnotherAccount,
+  shipThroughFailover,
+  scheduledShipping,
+  seedFromArchive,
+  drill,
 ];
 
 export const isFor = (scenario: Scenario, engine: EngineKind): boolean => scenario.promises[engine] !== undefined;

@@ -13,6 +13,17 @@ export interface Limits {
   readonly launches: number;
 }
 
+/** As in the configuration file (docs/deploy.md). */
+export interface DeclaredArchive {
+  readonly rpoSeconds: number;
+  readonly retentionDays: number;
+  readonly baseBackupSeconds: number;
+  readonly drillSeconds?: number;
+}
+
+/** Durable within ten seconds; the one base backup is taken when the cluster is new. */
+export const ARCHIVED: DeclaredArchive = { rpoSeconds: 10, retentionDays: 35, baseBackupSeconds: 86_400 };
+
 export interface Scenario {
   readonly name: string;
   /** One line for `--list` and `--help`. */
@@ -23,6 +34,10 @@ export interface Scenario {
   readonly breaksNetwork?: boolean;
   /** In it a person lets acknowledged writes be lost. */
   readonly lossIsAccepted?: boolean;
+  /** The cluster's archive, as its declaration has it; none unless given. */
+  readonly archive?: DeclaredArchive;
+  /** Nothing of the cluster is left in the end: what is promised of its nodes is not asked for. */
+  readonly clusterIsLost?: boolean;
   /** PostgreSQL's declaration, where the scenario has a point only with this one. */
   readonly declares?: { readonly durability: 'async'; readonly maxLagBytes: number };
   /** Injects the fault and waits for the end; throws when the wait ends without it. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { startCloud } from '../../rehearsal/cloud/cloud.ts';
 import type { Cloud, CloudOptions } from '../../rehearsal/cloud/cloud.ts';
 import type { FunctionSpec } from '../../rehearsal/cloud/contract.ts';
+import { PATIENCE } from '../support/patience.ts';
 
 export interface TestCloud {
   readonly cloud: Cloud;
@@ -43,24 +44,26 @@ export const workerSpec = (changes: Partial<FunctionSpec> = {}): FunctionSpec =>
   ...changes,
 });
 
-/** Waits until `look` answers something that is not null. Throws after the deadline. */
+/** Waits until `look` answers something that is not null. Throws after PATIENCE times `deadlineMs`. */
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | null> | T | null,
   deadlineMs = 10_000,
 ): Promise<T> {
-  const until = performance.now() + deadlineMs;
+  const patientMs = deadlineMs * PATIENCE;
+  const until = performance.now() + patientMs;
   for (;;) {
     const seen = await look();
     if (seen !== null) return seen;
-    if (performance.now() > until) throw new Error(`${what}: not within ${deadlineMs} ms`);
+    if (performance.now() > until) throw new Error(`${what}: not within ${patientMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-/** The lines that the worker has written about what it handled. */
+/** The lines that the worker has written about what it handled; one that it is about to write is not there yet. */
 export function handled(file: string): Record<string, unknown>[] {
   if (!existsSync(file)) return [];
-  const lines = readFileSync(file, 'utf8').trim().split('\n');
-  return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  const text = readFileSync(file, 'utf8');
+  const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>);
 }

@@ -27,22 +27,24 @@ import { createHosts, type Hosts, type HostsOptions } from '../../rehearsal/clou
 import type { HostFacts, PreparedHost } from '../../rehearsal/cloud/hosts-machine.ts';
 import { startMoto, type Moto } from '../../rehearsal/cloud/moto.ts';
 import { parseRequest } from '../../rehearsal/cloud/wire.ts';
+import { PATIENCE } from '../support/patience.ts';
 
 export const REGION = 'eu-west-1';
 export const PORT = 3306;
 const run = promisify(execFile);
 
-/** Polls until the condition holds; throws, naming it, when the deadline has passed. */
+/** Polls until the condition holds; throws, naming it, when PATIENCE times `deadlineMs` have passed. */
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
   deadlineMs = 10_000,
 ): Promise<NonNullable<T>> {
-  const end = Date.now() + deadlineMs;
+  const patientMs = deadlineMs * PATIENCE;
+  const end = Date.now() + patientMs;
   for (;;) {
     const value = await condition();
     if (value !== undefined && value !== null && value !== false) return value;
-    if (Date.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    if (Date.now() > end) throw new Error(`not within ${patientMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }

@@ -55,7 +55,7 @@ beforeAll(async () => {
   );
   ids = [await fleet.launch(), await fleet.launch(), await fleet.launch()];
   await engine.startCluster(fleet.hosts, ids);
-}, 90_000);
+});
 
 afterAll(async () => {
   await prober.close();

@@ -41,6 +41,7 @@ export async function fakeWorld(): Promise<World> {
       aws.secrets.set(arn, { user, password });
     },
     endExecution: async (arn, state) => aws.endExecution(arn, state),
+    nowMs: () => aws.clock.nowMs(),
     passMinutes: (minutes) => aws.clock.advance(minutes * 60_000),
     takeRequests: async () => aws.requests.splice(0),
     takeDelayed: async () => aws.delayedRequests.splice(0),

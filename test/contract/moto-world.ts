@@ -11,14 +11,17 @@ import {
 } from '@aws-sdk/client-ec2';
 import { CreateTargetGroupCommand, ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { ChangeResourceRecordSetsCommand, CreateHostedZoneCommand, Route53Client } from '@aws-sdk/client-route-53';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { CreateSecretCommand, PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { CreateStateMachineCommand, SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { CreateTopicCommand, SNSClient, SubscribeCommand } from '@aws-sdk/client-sns';
 import { CreateQueueCommand, DeleteMessageCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
+import { awsBucket } from '../../lambdas/cloud/aws-bucket.ts';
 import { awsDnsZones } from '../../lambdas/cloud/aws-dns.ts';
 import { awsHostCommands } from '../../lambdas/cloud/aws-host-commands.ts';
 import { awsInstances } from '../../lambdas/cloud/aws-instances.ts';
+import { awsLeases } from '../../lambdas/cloud/aws-leases.ts';
 import { awsLedger } from '../../lambdas/cloud/aws-ledger.ts';
 import { awsNotifications } from '../../lambdas/cloud/aws-notifications.ts';
 import { awsReconcileRequests } from '../../lambdas/cloud/aws-requests.ts';
@@ -27,7 +30,7 @@ import { awsSpecs } from '../../lambdas/cloud/aws-specs.ts';
 import { awsTargetGroups } from '../../lambdas/cloud/aws-target-groups.ts';
 import { awsVolumes } from '../../lambdas/cloud/aws-volumes.ts';
 import { awsWorkflows } from '../../lambdas/cloud/aws-workflows.ts';
-import { CLIENT_SETTINGS } from '../../lambdas/cloud/clients.ts';
+import { BODY_SETTINGS, CLIENT_SETTINGS } from '../../lambdas/cloud/clients.ts';
 import { SPEC_PREFIX } from '../../lambdas/model/spec.ts';
 import { FakeClock } from '../fakes/index.ts';
 import type { Moto } from './moto.ts';
@@ -35,6 +38,7 @@ import { startMoto } from './moto.ts';
 import type { World } from './world.ts';
 
 const TABLE = 'ledger';
+const BUCKET = 'archive';
 
 export async function motoWorld(): Promise<World> {
   const moto = await startMoto();
@@ -53,6 +57,7 @@ function clientsOf(moto: Moto) {
     ec2: new EC2Client(config),
     elb: new ElasticLoadBalancingV2Client(config),
     route53: new Route53Client(config),
+    s3: new S3Client({ ...BODY_SETTINGS, ...moto.config }),
     secretsManager: new SecretsManagerClient(config),
     sfn: new SFNClient(config),
     sns: new SNSClient(config),
@@ -74,6 +79,9 @@ async function inside(moto: Moto): Promise<World> {
   const clock = new FakeClock(Date.now());
   const network = await makeNetwork(c.ec2);
   await makeTable(c.dynamodb);
+  await c.s3.send(
+    new CreateBucketCommand({ Bucket: BUCKET, CreateBucketConfiguration: { LocationConstraint: 'eu-west-1' } }),
+  );
   const machines = {
     replace: await machine(c.sfn, 'replace'),
     bootstrap: await machine(c.sfn, 'bootstrap'),
@@ -100,10 +108,13 @@ async function inside(moto: Moto): Promise<World> {
     requests: awsReconcileRequests(() => c.sqs, queues, clock),
     hosts: awsHostCommands(() => c.ssm, 'AWS-'),
     secrets: awsSecrets(() => c.secretsManager, clock),
-    specs: awsSpecs(() => c.ssm),
+    specs: awsSpecs(() => c.ssm, clock),
+    bucket: awsBucket(() => c.s3, BUCKET, clock),
+    leases: awsLeases(() => c.dynamodb, TABLE, clock),
     notifications: awsNotifications(() => c.sns, topic),
     ...network,
     ...hands(c, network),
+    nowMs: () => clock.nowMs(),
     passMinutes: (minutes) => clock.advance(minutes * 60_000),
     takeRequests: async () => (await take(c.sqs, queues.reconcile)).map(asRequest),
     takeDelayed: async () =>

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { fakeWorld } from './fake-world.ts';
 import { motoWorld } from './moto-world.ts';
+import { archiveContract } from './suites/archive.ts';
 import { requestsContract, storesContract, workflowsContract } from './suites/control.ts';
 import { instancesContract } from './suites/instances.ts';
 import { ledgerContract } from './suites/ledger.ts';
@@ -31,4 +32,5 @@ describe.each([
   workflowsContract(world);
   requestsContract(world);
   storesContract(world);
+  archiveContract(world);
 });

@@ -3,9 +3,11 @@
  * fakes and once over the AWS adapters; a suite must not know which. Tests share one world: each uses names of its own.
  */
 import type {
+  ArchiveBucket,
   DnsZones,
   HostCommands,
   Instances,
+  Leases,
   Ledger,
   Notifications,
   ReconcileRequests,
@@ -29,6 +31,8 @@ export interface World {
   readonly secrets: Secrets;
   readonly specs: Specs;
   readonly notifications: Notifications;
+  readonly bucket: ArchiveBucket;
+  readonly leases: Leases;
 
   readonly subnet: { readonly id: string; readonly zone: string };
   readonly template: { readonly id: string; readonly version: string };
@@ -44,7 +48,8 @@ export interface World {
   addSecret(user: string, password: string): Promise<string>;
   changeSecret(arn: string, user: string, password: string): Promise<void>;
   endExecution(arn: string, state: ExecutionState): Promise<void>;
-  /** Lets time pass for caches. */
+  nowMs(): number;
+  /** Lets time pass for caches and leases. */
   passMinutes(minutes: number): Promise<void>;
   /** Takes what arrived on `reconcile.fifo` and on `signals` (delayed ones too). */
   takeRequests(): Promise<readonly { readonly cluster: string; readonly cause: string }[]>;

@@ -1,5 +1,5 @@
 import { NodeUnavailable } from '../../lambdas/cloud/ports.ts';
-import type { DbCredentials, DbTarget, PostgresAdmin, Upstream } from '../../lambdas/cloud/ports.ts';
+import type { DbCredentials, DbTarget, PostgresAdmin, SlotChanges, Upstream } from '../../lambdas/cloud/ports.ts';
 import type { Position } from '../../lambdas/model/lsn.ts';
 import type { FakeAws } from './aws.ts';
 
@@ -24,11 +24,7 @@ export class FakeAdmin implements PostgresAdmin {
     );
   }
 
-  setSlots(
-    target: DbTarget,
-    credentials: DbCredentials,
-    slots: { readonly create: readonly string[]; readonly drop: readonly string[] },
-  ): Promise<void> {
+  setSlots(target: DbTarget, credentials: DbCredentials, slots: SlotChanges): Promise<void> {
     return this.#on('setSlots', target, [target, slots], (admin) => admin.setSlots(target, credentials, slots));
   }
 

@@ -59,6 +59,36 @@ export type ScriptedCommand = (
   parameters: Readonly<Record<string, string>>,
 ) => CommandState | readonly [CommandState, ...CommandState[]];
 
+/** By id, and by the cluster that they are tagged for: a fleet has many. */
+class FakeInstanceMap extends Map<string, Instance> {
+  readonly #clusters = new Map<string, Map<string, Instance>>();
+
+  override set(id: string, instance: Instance): this {
+    const cluster = instance.tags[CLUSTER_TAG];
+    const before = this.get(id)?.tags[CLUSTER_TAG];
+    if (before !== undefined && before !== cluster) this.#clusters.get(before)?.delete(id);
+    if (cluster !== undefined) {
+      const members = this.#clusters.get(cluster) ?? new Map<string, Instance>();
+      this.#clusters.set(cluster, members.set(id, instance));
+    }
+    return super.set(id, instance);
+  }
+
+  override delete(id: string): boolean {
+    this.#clusters.get(this.get(id)?.tags[CLUSTER_TAG] ?? '')?.delete(id);
+    return super.delete(id);
+  }
+
+  override clear(): void {
+    this.#clusters.clear();
+    super.clear();
+  }
+
+  of(cluster: string): readonly Instance[] {
+    return [...(this.#clusters.get(cluster)?.values() ?? [])];
+  }
+}
+
 export class FakeAws {
   readonly clock: FakeClock;
   /** Every call so far, the failed ones too. */
@@ -73,7 +103,7 @@ export class FakeAws {
   readonly subnets = new Map<string, string>();
   /** By launch template id: which version is the default one, and how many there are. */
   readonly templates = new Map<string, { readonly default: number; readonly latest: number }>();
-  readonly instances = new Map<string, Instance>();
+  readonly instances = new FakeInstanceMap();
   readonly passages = new Map<string, Passage>();
   readonly launches = new Map<string, string>();
   readonly volumes = new Map<string, Volume>();
@@ -97,6 +127,11 @@ export class FakeAws {
   readonly probes = new Map<string, Probe | ((atMs: number) => Probe)>();
   /** The PostgreSQL nodes behind `fakeCloud().admin`; null: none answers. */
   postgres: PostgresAdmin | null = null;
+  /** The archive's bucket: key to bytes; and uploads that are neither completed nor ended. */
+  readonly objects = new Map<string, Uint8Array>();
+  readonly uploads = new Map<string, { readonly key: string; readonly parts: Map<number, Uint8Array> }>();
+  /** By `<cluster>#<what>`. */
+  readonly leases = new Map<string, { readonly holder: string; readonly untilMs: number }>();
   readonly published: { readonly subject: string; readonly body: string }[] = [];
 
   /** How long EC2 takes, milliseconds. */

@@ -1,7 +1,9 @@
+import { keptFor } from '../../lambdas/cloud/kept.ts';
 import type {
   CommandState,
   DbCredentials,
   HostCommands,
+  ListedSpec,
   Notifications,
   Prober,
   Secrets,
@@ -55,8 +57,12 @@ const held = (cluster: string, value: unknown): SpecResult =>
 
 export class FakeSpecs implements Specs {
   readonly #aws: FakeAws;
+  readonly #list: Specs['list'];
   constructor(aws: FakeAws) {
     this.#aws = aws;
+    const all = (): readonly ListedSpec[] =>
+      [...aws.specs].map(([cluster, value]) => ({ cluster, result: held(cluster, value) }));
+    this.#list = keptFor(() => aws.call('Specs.list', [], all), aws.clock);
   }
 
   get(cluster: string): Promise<SpecResult | null> {
@@ -65,10 +71,8 @@ export class FakeSpecs implements Specs {
     );
   }
 
-  list() {
-    return this.#aws.call('Specs.list', [], () =>
-      [...this.#aws.specs].map(([cluster, value]) => ({ cluster, result: held(cluster, value) })),
-    );
+  list(options?: { readonly maxAgeMs?: number }): Promise<readonly ListedSpec[]> {
+    return this.#list(options);
   }
 }
 

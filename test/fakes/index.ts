@@ -1,6 +1,7 @@
 /** In-memory fakes of every port over one shared state. The same contract tests as for the AWS adapters hold for them. */
 import type { PostgresAdmin } from '../../lambdas/cloud/ports.ts';
 import { FakeAdmin } from './admin.ts';
+import { FakeBucket, FakeLeases } from './archive.ts';
 import { FakeAws } from './aws.ts';
 import { FakeHostCommands, FakeNotifications, FakeProber, FakeSecrets, FakeSpecs } from './hosts.ts';
 import { FakeInstances, FakeVolumes } from './instances.ts';
@@ -10,6 +11,7 @@ import { FakeLog, FakeMetrics } from './telemetry.ts';
 import { FakeReconcileRequests, FakeWorkflows } from './workflows.ts';
 
 export * from './admin.ts';
+export * from './archive.ts';
 export * from './aws.ts';
 export * from './clock.ts';
 export * from './fixtures.ts';
@@ -38,6 +40,8 @@ export function fakeCloud(aws: FakeAws = new FakeAws()) {
     secrets: new FakeSecrets(aws),
     prober: new FakeProber(aws),
     admin,
+    bucket: new FakeBucket(aws),
+    leases: new FakeLeases(aws),
     notifications: new FakeNotifications(aws),
     log: new FakeLog(),
     metrics: new FakeMetrics(),

@@ -36,7 +36,15 @@ export class FakeInstances implements Instances {
   ofCluster(cluster: string): Promise<readonly Instance[]> {
     return this.#aws.call('Instances.ofCluster', [cluster], () => {
       arrive(this.#aws);
-      return [...this.#aws.instances.values()].filter((i) => i.tags[CLUSTER_TAG] === cluster);
+      return this.#aws.instances.of(cluster);
+    });
+  }
+
+  ofEveryCluster(): Promise<ReadonlyMap<string, readonly Instance[]>> {
+    return this.#aws.call('Instances.ofEveryCluster', [], () => {
+      arrive(this.#aws);
+      const tagged = [...this.#aws.instances.values()].filter((i) => i.tags[CLUSTER_TAG] !== undefined);
+      return Map.groupBy(tagged, (i) => i.tags[CLUSTER_TAG] ?? '');
     });
   }
 

@@ -83,6 +83,13 @@ export class FakePostgresCluster {
   recoveryMs = 0;
   /** How long a base backup takes. */
   seedMs = 0;
+  /** Nodes that took a base backup from a peer. */
+  readonly copies: string[] = [];
+  /** How long a restore from the archive takes; by plan, until when. */
+  restoreMs = 0;
+  readonly restores = new Map<string, number>();
+  /** By instance, the plan that its data are of. */
+  readonly restored = new Map<string, string>();
   /** Nodes whose data pg_rewind cannot mend. */
   readonly cannotRewind = new Set<string>();
   readonly aws: FakeAws;

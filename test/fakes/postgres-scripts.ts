@@ -1,6 +1,7 @@
 /** What the host scripts of nodes/postgres do to a PostgreSQL cluster in memory. */
 import type { CommandState } from '../../lambdas/cloud/ports.ts';
 import { slotOf } from '../../lambdas/model/postgres.ts';
+import { lsnBytes } from '../../lambdas/model/lsn.ts';
 import type { FakePostgresCluster, Server } from './postgres-cluster.ts';
 import { last, lsnText, positionOf } from './postgres-cluster.ts';
 
@@ -60,6 +61,29 @@ const prepare: Script = (pg, server, { Source, VolumeId }) => {
   return ok({ prepared: true, source: Source });
 };
 
+/** What is in the plan: the database's own log, up to where the plan ends. */
+const restore: Script = (pg, server, { Plan = '', Finish }) => {
+  const text = pg.aws.objects.get(Plan);
+  if (text === undefined) return failed(60, `S3 has no ${Plan}`);
+  const word = (line: RegExp): string => line.exec(Buffer.from(text).toString())?.[1] ?? '';
+  const [systemId, end] = [word(/^base\t[^/]+\/([^/]+)\//m), word(/^end\t\d+\/(.*)$/m)];
+  if (server.process !== 'down') return failed(12, 'the database runs');
+  const done = ok({ state: 'restored', restoredTo: `1/${end}`, systemId, durationMs: 9000 });
+  // Asked once more it answers the same.
+  if (server.disk !== null && pg.restored.get(server.id) === Plan) return done;
+  if (pg.restoreMs > 0 && !pg.restores.has(Plan)) pg.restores.set(Plan, pg.aws.clock.nowMs() + pg.restoreMs);
+  if ((pg.restores.get(Plan) ?? 0) > pg.aws.clock.nowMs()) return ok({ state: 'running', phase: 'download' });
+  if (server.disk !== null) return failed(54, 'the data directory is not empty');
+  const instance = pg.aws.instances.get(server.id);
+  const source = [...pg.servers.values()].find((s) => s.disk?.systemId === systemId && pg.runs(s) && !s.recovering);
+  if (instance === undefined || source === undefined) return failed(62, `the base backup is of ${systemId}`);
+  const log = pg.diskOf(source).log.filter((e) => BigInt(e.end) <= lsnBytes(end));
+  pg.add(instance, { log, systemId, upstreamHost: null, upstreamSlot: null, slots: new Set(), names: '' });
+  if (Finish !== 'standby') pg.server(server.id).process = 'up';
+  pg.restored.set(server.id, Plan);
+  return done;
+};
+
 const join: Script = (pg, server, { Primary, Donor }) => {
   const primary = [...pg.servers.values()].find((s) => pg.hostOf(s.id) === Primary && pg.runs(s));
   if (primary === undefined || primary.recovering) return failed(52, `${Primary ?? ''} is no primary`);
@@ -69,6 +93,7 @@ const join: Script = (pg, server, { Primary, Donor }) => {
     const from = [...pg.servers.values()].find((s) => pg.hostOf(s.id) === Donor && pg.runs(s)) ?? primary;
     const instance = pg.aws.instances.get(server.id);
     if (instance === undefined) throw new Error(`EC2 knows no ${server.id}`);
+    pg.copies.push(server.id);
     pg.add(instance, { ...pg.diskOf(from), slots: new Set(), ...upstream });
     Object.assign(pg.server(server.id), { seedingUntilMs: pg.aws.clock.nowMs() + pg.seedMs });
     return ok({ joined: 'seeding', rewound: false });
@@ -92,6 +117,7 @@ export function installScripts(pg: FakePostgresCluster): void {
     'postgres-position': position,
     'postgres-prepare': prepare,
     'postgres-join': join,
+    'postgres-restore': restore,
   };
   for (const [name, act] of Object.entries(scripts)) {
     pg.aws.scripts.set(name, (id, parameters) => {

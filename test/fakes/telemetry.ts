@@ -28,6 +28,15 @@ export class FakeMetrics implements Metrics {
   count(name: string, value = 1, dimensions: Readonly<Record<string, string>> = {}): void {
     this.counts.push({ name, value, dimensions });
   }
+  readonly gauges: {
+    readonly name: string;
+    readonly value: number;
+    readonly unit: string;
+    readonly dimensions: Readonly<Record<string, string>>;
+  }[] = [];
+  gauge(name: string, value: number, unit: string, dimensions: Readonly<Record<string, string>> = {}): void {
+    this.gauges.push({ name, value, unit, dimensions });
+  }
   /** Sum over all dimensions. */
   total(name: string): number {
     return this.counts.filter((c) => c.name === name).reduce((sum, c) => sum + c.value, 0);

@@ -28,6 +28,10 @@ function load(name: string): string {
     'BOOTSTRAP_STATE_MACHINE_ARN',
     'FAILOVER_STATE_MACHINE_ARN',
     'SWITCHOVER_STATE_MACHINE_ARN',
+    'BACKUP_STATE_MACHINE_ARN',
+    'DRILL_STATE_MACHINE_ARN',
+    'ARCHIVE_BUCKET',
+    'AWS_LAMBDA_FUNCTION_NAME',
   ];
   const env = {
     ...Object.fromEntries(variables.map((v) => [v, 'x'])),

@@ -54,7 +54,7 @@ describe('the configuration file', () => {
     const [galera] = exampleConfig().clusters;
     if (galera === undefined) throw new Error('the example has no cluster');
     const engine = { kind: 'postgres', durability: 'quorum' } as const;
-    const config = { ...exampleConfig(), clusters: [{ ...galera, engine, nodes: 4 }] };
+    const config = { ...exampleConfig(), clusters: [{ ...galera, engine, nodes: 4, archive: undefined }] };
     const [parameter] = resourcesOf(Template.fromStack(exampleStack(newApp(), config)), 'AWS::SSM::Parameter');
     const spec = JSON.parse(String(parameter?.[1].Properties['Value'])) as { readonly engine: unknown };
     expect(spec.engine).toEqual({
@@ -80,7 +80,7 @@ describe('the configuration file', () => {
       slots: 'none',
       replicationUser: 'streams',
     };
-    const config = { ...exampleConfig(), clusters: [{ ...galera, engine, nodes: 5 }] };
+    const config = { ...exampleConfig(), clusters: [{ ...galera, engine, nodes: 5, archive: undefined }] };
     const [parameter] = resourcesOf(Template.fromStack(exampleStack(newApp(), config)), 'AWS::SSM::Parameter');
     const spec = JSON.parse(String(parameter?.[1].Properties['Value'])) as { readonly engine: unknown };
     expect(spec.engine).toEqual(engine);

@@ -3,10 +3,13 @@ import { Match, Template } from 'aws-cdk-lib/assertions';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { describe, expect, it } from 'vitest';
 import { Engine, ManagedCluster } from '../../lib/index.ts';
-import { FUNCTION_NAMES, WORKFLOW_NAMES } from '../../lib/names.ts';
+import { ARCHIVE_WORKFLOW_NAMES, FUNCTION_NAMES, WORKFLOW_NAMES } from '../../lib/names.ts';
 import { bundlesOf, exampleConfig, exampleStack, exampleTemplate, newApp, planeStack, resourcesOf } from './fixture.ts';
 
 const template = exampleTemplate();
+
+const ARCHIVE_FUNCTIONS = ['ship-postgres', 'ship-galera', 'archive', 'backup', 'restore'];
+const MACHINES = [...WORKFLOW_NAMES, ...ARCHIVE_WORKFLOW_NAMES];
 
 const environmentOf = (name: string): string[] => {
   const found = resourcesOf(template, 'AWS::Lambda::Function').find(
@@ -49,7 +52,7 @@ describe('functions', () => {
       ],
     ],
     ['watch', ['LEDGER_TABLE', 'PROBE_INTERVAL_MS', 'RECONCILE_QUEUE_URL', 'SWEEP_SECONDS']],
-    ['replace', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL']],
+    ['replace', ['ARCHIVE_BUCKET', 'DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL']],
     ['bootstrap', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL']],
     ['failover', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL']],
     ['switchover', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL']],
@@ -61,6 +64,13 @@ describe('functions', () => {
       ],
     ],
     ['operate', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'RECONCILE_QUEUE_URL']],
+    ['ship-postgres', ['ARCHIVE_BUCKET', 'LEDGER_TABLE']],
+    ['ship-galera', ['ARCHIVE_BUCKET', 'LEDGER_TABLE']],
+    ['archive', ['ARCHIVE_BUCKET', 'BACKUP_STATE_MACHINE_ARN', 'DRILL_STATE_MACHINE_ARN']],
+    ...['backup', 'restore'].map((name): [string, string[]] => [
+      name,
+      ['ARCHIVE_BUCKET', 'DOCUMENT_PREFIX', 'LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'RECONCILE_QUEUE_URL'],
+    ]),
   ])('%s has the environment that the architecture names', (name, expected) => {
     expect(environmentOf(name)).toEqual(expected);
   });
@@ -69,7 +79,7 @@ describe('functions', () => {
     const inside = resourcesOf(template, 'AWS::Lambda::Function')
       .filter(([, f]) => f.Properties['VpcConfig'] !== undefined)
       .map(([, f]) => f.Properties['FunctionName']);
-    const speaking = ['reconcile', 'watch', ...WORKFLOW_NAMES];
+    const speaking = ['reconcile', 'watch', ...WORKFLOW_NAMES, ...ARCHIVE_FUNCTIONS];
     expect(inside.sort()).toEqual(speaking.map((name) => `rejoin-${name}`).sort());
   });
 
@@ -81,7 +91,7 @@ describe('functions', () => {
       const { LogGroup } = f.Properties['LoggingConfig'] as { LogGroup: { Ref: string } };
       expect(groups.has(LogGroup.Ref)).toBe(true);
     }
-    expect(groups.size).toBe(FUNCTION_NAMES.length + WORKFLOW_NAMES.length);
+    expect(groups.size).toBe(FUNCTION_NAMES.length + MACHINES.length);
   });
 
   it('are refused at synth when a bundle is missing, naming the file and the command', () => {
@@ -317,7 +327,7 @@ describe('workflows', () => {
     }
   });
 
-  it.each(WORKFLOW_NAMES)('%s is a standard machine, logged and traced', (name) => {
+  it.each(MACHINES)('%s is a standard machine, logged and traced', (name) => {
     template.hasResourceProperties('AWS::StepFunctions::StateMachine', {
       StateMachineName: `rejoin-${name}`,
       StateMachineType: 'STANDARD',

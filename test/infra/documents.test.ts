@@ -56,11 +56,17 @@ describe('documents', () => {
     ['galera-join', ['Peers', 'Donor']],
     ['galera-bootstrap', ['StateUuid', 'Seqno']],
     ['galera-stop', []],
+    ['galera-backup', ['Bucket', 'Key', 'UploadId', 'PartBytes']],
+    ['galera-restore', ['Bucket', 'Plan']],
+    ['galera-checksum', ['Live']],
     ['postgres-position', []],
     ['postgres-prepare', ['Source', 'VolumeId']],
     ['postgres-start', []],
     ['postgres-join', ['Primary', 'PrimaryPort', 'Donor', 'ReplicationUser']],
     ['postgres-stop', []],
+    ['postgres-backup', ['Bucket', 'Key', 'UploadId', 'PartBytes']],
+    ['postgres-restore', ['Bucket', 'Plan', 'Finish']],
+    ['postgres-checksum', ['Live']],
   ])('%s takes the parameters that the architecture names', (name, parameters) => {
     expect(Object.keys(contentOf(`rejoin-${name}`).parameters ?? {})).toEqual(parameters);
   });
@@ -118,6 +124,11 @@ describe('documents', () => {
     ['Primary', '10.0.1.5'],
     ['PrimaryPort', '5432'],
     ['ReplicationUser', 'rejoin_replication'],
+    ['Bucket', 'rejoin-archive-123456789012'],
+    ['Key', 'orders/7301444403200000001/base/20261128T140000Z/data.zst'],
+    ['UploadId', 'VXBsb2FkIElEIGZvciA2aWWpbmcncyBteS1tb3ZpZS5tMnRzIHVwbG9hZA'],
+    ['PartBytes', '67108864'],
+    ['Plan', 'orders/restore/r-20261128/plan'],
   ])('accept for %s the value %s', (name, value) => {
     const parameter = HOST_SCRIPTS.flatMap((s) => s.parameters).find((p) => p.name === name);
     expect(new RegExp(parameter?.allowedPattern ?? '$^').test(value)).toBe(true);
@@ -136,11 +147,20 @@ describe('documents', () => {
     ['postgres-start', DEADLINES.joinMs * 2, ['FACTS', 'DEVICE', 'LOCK', 'START']],
     ['postgres-join', DEADLINES.joinMs, ['FACTS', 'DEVICE', 'LOCK', 'STOP', 'START', 'JOIN']],
     ['postgres-stop', DEADLINES.stopMs, ['FACTS', 'LOCK', 'STOP']],
+    // They answer within WATCH, and are asked again.
+    ['galera-backup', Infinity, ['FACTS', 'DEVICE', 'WATCH']],
+    ['galera-restore', Infinity, ['FACTS', 'DEVICE', 'WATCH']],
+    ['galera-checksum', Infinity, ['FACTS', 'DEVICE', 'WATCH']],
+    ['postgres-backup', Infinity, ['FACTS', 'DEVICE', 'WATCH']],
+    ['postgres-restore', Infinity, ['FACTS', 'DEVICE', 'WATCH']],
+    ['postgres-checksum', Infinity, ['FACTS', 'DEVICE', 'WATCH']],
   ] as const)(
     'let %s run for longer than its own limits, and end it before its step stops asking',
     (name, ms, limits) => {
       const { engine, timeoutSeconds } = script(name);
-      const lib = ['lib.sh', `${engine}/lib.sh`].map((f) => readFileSync(join(ROOT, 'nodes', f), 'utf8')).join('\n');
+      const lib = ['lib.sh', `${engine}/lib.sh`, 'job.sh']
+        .map((f) => readFileSync(join(ROOT, 'nodes', f), 'utf8'))
+        .join('\n');
       const own = limits.map((l) => Number(new RegExp(`REJOIN_${l}_SECONDS:-(\\d+)`).exec(lib)?.[1]));
       expect(timeoutSeconds).toBeGreaterThan(own.reduce((sum, seconds) => sum + seconds, 0));
       expect(timeoutSeconds + DELIVERY_SECONDS).toBeLessThanOrEqual(ms / 1000);
@@ -149,6 +169,13 @@ describe('documents', () => {
 
   it('leave ten minutes to the crash recovery of a position, since one that is cut off begins anew', () => {
     expect(script('galera-position').timeoutSeconds).toBeGreaterThanOrEqual(600 + 300);
+  });
+
+  it('leave comments out, but none of what scripts write', () => {
+    const text = '# a comment\nx=1 # stays\n  # another\ncat <<END\n# written\nEND\n#!/bin/sh\n# a third\n';
+    const folder = nodesWith({ 'lib.sh': '', 'postgres/lib.sh': '', 'postgres/stop.sh': text });
+    const lines = documentLines(folder, script('postgres-stop')).filter((line) => line !== '');
+    expect(lines).toEqual(['#!/bin/sh', 'x=1 # stays', 'cat <<END', '# written', 'END']);
   });
 
   it('stay below the 64 KB that SSM takes', () => {

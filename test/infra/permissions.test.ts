@@ -1,7 +1,7 @@
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, it } from 'vitest';
 import { UNSCOPED } from '../../lib/permissions.ts';
-import { FUNCTION_NAMES, WORKFLOW_NAMES } from '../../lib/names.ts';
+import { ARCHIVE_WORKFLOW_NAMES, FUNCTION_NAMES, WORKFLOW_NAMES } from '../../lib/names.ts';
 import { exampleConfig, exampleStack, exampleTemplate, newApp, resourcesOf } from './fixture.ts';
 
 interface Statement {
@@ -27,12 +27,15 @@ const statements = policies.flatMap(({ id, statements: all }) => all.map((statem
 const of = (capability: string): readonly Statement[] =>
   policies.find(({ id }) => id.startsWith(`Rejoin${capability}Function`))?.statements ?? [];
 
+/** `Replace`, `ArchiveRestore`: whose policy. */
+const roleOf = (id: string): string | undefined => /^Rejoin(\w+?)Function/.exec(id)?.[1];
+
 const allowing = (action: string, from: readonly Statement[]): readonly Statement[] =>
   from.filter((s) => actionsOf(s).includes(action));
 
 describe('IAM', () => {
   it('has a policy for each function and each machine', () => {
-    expect(policies).toHaveLength(FUNCTION_NAMES.length + WORKFLOW_NAMES.length);
+    expect(policies).toHaveLength(FUNCTION_NAMES.length + WORKFLOW_NAMES.length + ARCHIVE_WORKFLOW_NAMES.length);
   });
 
   it('grants no action by wildcard', () => {
@@ -56,8 +59,8 @@ describe('IAM', () => {
         (s) => s.Resource === config.notifyTopicKeyArn && actionsOf(s).includes('kms:GenerateDataKey'),
       ),
     );
-    expect(holders.map(([id]) => /^Rejoin([A-Z][a-z]+)Function/.exec(id)?.[1]).sort()).toEqual([
-      ...['Bootstrap', 'Failover', 'Reconcile', 'Replace', 'Rolling', 'Switchover'],
+    expect(holders.map(([id]) => roleOf(id)).sort()).toEqual([
+      ...['ArchiveBackup', 'ArchiveRestore', 'Bootstrap', 'Failover', 'Reconcile', 'Replace', 'Rolling', 'Switchover'],
     ]);
   });
 
@@ -102,13 +105,16 @@ describe('IAM', () => {
     for (const grant of grants) expect(grant.Condition).toMatchObject({ StringLike: { [key]: '*' } });
   });
 
-  it.each(['Replace', 'Failover'])('%s: demands the tag of every launched instance and volume', (role) => {
-    const grants = allowing('ec2:RunInstances', of(role)).filter((s) =>
-      /:(instance|volume)\//.test(JSON.stringify(s.Resource)),
-    );
-    expect(grants).toHaveLength(1);
-    expect(grants[0]?.Condition).toEqual({ StringLike: { 'aws:RequestTag/rejoin:cluster': '*' } });
-  });
+  it.each(['Replace', 'Failover', 'ArchiveRestore'])(
+    '%s: demands the tag of every launched instance and volume',
+    (role) => {
+      const grants = allowing('ec2:RunInstances', of(role)).filter((s) =>
+        /:(instance|volume)\//.test(JSON.stringify(s.Resource)),
+      );
+      expect(grants).toHaveLength(1);
+      expect(grants[0]?.Condition).toEqual({ StringLike: { 'aws:RequestTag/rejoin:cluster': '*' } });
+    },
+  );
 
   it.each(['Replace', 'Failover'])('%s: tags only what is being launched, and its own volumes', (role) => {
     const conditions = allowing('ec2:CreateTags', of(role)).map((s) => s.Condition);
@@ -125,9 +131,7 @@ describe('IAM', () => {
       Resource: 'arn:aws:iam::111122223333:role/orders-database',
     };
     const holders = policies.filter((p) => allowing('iam:PassRole', p.statements).length > 0);
-    expect(holders.map(({ id }) => /^Rejoin([A-Z][a-z]+)Function/.exec(id)?.[1]).sort()).toEqual([
-      ...['Failover', 'Replace'],
-    ]);
+    expect(holders.map(({ id }) => roleOf(id)).sort()).toEqual([...['ArchiveRestore', 'Failover', 'Replace']]);
     for (const { statements: of } of holders) expect(allowing('iam:PassRole', of)).toEqual([grant]);
   });
 
@@ -142,12 +146,20 @@ describe('IAM', () => {
   it.each([
     [
       'Replace',
-      [...scriptsOf('galera', 'join position prepare stop'), ...scriptsOf('postgres', 'join position prepare stop')],
+      [
+        ...scriptsOf('galera', 'join position prepare stop'),
+        ...scriptsOf('postgres', 'join position prepare restore stop'),
+      ],
     ],
     ['Bootstrap', scriptsOf('galera', 'bootstrap join position')],
     ['Failover', scriptsOf('postgres', 'prepare start')],
     ['Operate', scriptsOf('postgres', 'position')],
     ['Switchover', scriptsOf('postgres', 'join start stop')],
+    ['ArchiveBackup', [...scriptsOf('galera', 'backup'), ...scriptsOf('postgres', 'backup')]],
+    [
+      'ArchiveRestore',
+      [...scriptsOf('galera', 'checksum prepare restore'), ...scriptsOf('postgres', 'checksum prepare restore')],
+    ],
   ])('%s runs only the documents that it needs, on hosts with the tag', (role, expected) => {
     const [documents, hosts] = [false, true].map((c) =>
       allowing('ssm:SendCommand', of(role)).filter((s) => (s.Condition !== undefined) === c),
@@ -163,6 +175,7 @@ describe('IAM', () => {
   it.each([
     ['Reconcile', ['bootstrap', 'failover', 'replace'], [...WORKFLOW_NAMES]],
     ['Rolling', ['replace', 'switchover'], ['replace', 'switchover']],
+    ['ArchiveKeeper', ['backup', 'drill'], []],
   ])('lets %s start and look at the executions of those machines only', (role, started, seen) => {
     const machines = (action: string) =>
       allowing(action, of(role))
@@ -175,10 +188,7 @@ describe('IAM', () => {
 
   it('lets nobody else start or look at an execution', () => {
     const holders = policies.filter((p) => p.statements.some((s) => actionsOf(s).some((a) => a.startsWith('states:'))));
-    expect(holders.map(({ id }) => /^Rejoin([A-Z][a-z]+)Function/.exec(id)?.[1]).sort()).toEqual([
-      'Reconcile',
-      'Rolling',
-    ]);
+    expect(holders.map(({ id }) => roleOf(id)).sort()).toEqual(['ArchiveKeeper', 'Reconcile', 'Rolling']);
   });
 
   it.each([
@@ -271,12 +281,21 @@ describe('IAM', () => {
     ),
   ];
 
-  it.each(['Bootstrap', 'Switchover', 'Rolling', 'Reconcile', 'Watch', 'Operate'])(
-    'gives %s no way to launch, stop or terminate',
-    (role) => {
-      expect(mutating(role)).toEqual([]);
-    },
-  );
+  it.each([
+    ...['Bootstrap', 'Switchover', 'Rolling', 'Reconcile', 'Watch', 'Operate'],
+    ...['ArchiveShipPostgres', 'ArchiveShipGalera', 'ArchiveKeeper', 'ArchiveBackup'],
+  ])('gives %s no way to launch, stop or terminate', (role) => {
+    expect(mutating(role)).toEqual([]);
+  });
+
+  it('lets a restore launch, and end what it launched itself: nothing of a living cluster (safety rule 11)', () => {
+    const marked = { 'ec2:ResourceTag/rejoin:cluster': '*', 'ec2:ResourceTag/rejoin:incident': '*' };
+    for (const action of ['ec2:StopInstances', 'ec2:TerminateInstances', 'ec2:DeleteVolume'])
+      expect(allowing(action, of('ArchiveRestore')).map((s) => s.Condition)).toEqual([{ StringLike: marked }]);
+    expect([...mutating('ArchiveRestore')].sort()).toEqual([
+      ...['ec2:CreateTags', 'ec2:DeleteVolume', 'ec2:RunInstances', 'ec2:StopInstances', 'ec2:TerminateInstances'],
+    ]);
+  });
 
   it('lets a failover fence and revive, and destroy nothing but what it launched for that', () => {
     expect(allowing('ec2:TerminateInstances', of('Failover')).map((s) => s.Condition)).toEqual([

@@ -5,7 +5,7 @@ import { REFUSALS } from '../../lambdas/model/change.ts';
 import { RECOVERY_ERRORS } from '../../lambdas/model/recovery.ts';
 import { parseRequest } from '../../lambdas/operate/request.ts';
 import { CONDITIONS_TOLD, REFUSALS_TOLD } from '../../lambdas/reconcile/notify.ts';
-import { FUNCTION_NAMES, WORKFLOW_NAMES } from '../../lib/names.ts';
+import { ARCHIVE_WORKFLOW_NAMES, FUNCTION_NAMES, WORKFLOW_NAMES } from '../../lib/names.ts';
 import { ROOT, exampleTemplate, resourcesOf } from './fixture.ts';
 
 const text = readFileSync(join(ROOT, 'docs', 'runbook.md'), 'utf8');
@@ -21,9 +21,12 @@ const anchors = new Set([...text.matchAll(/^#+ (.+)$/gm)].map((m) => (m[1] ?? ''
 
 const alarms = resourcesOf(exampleTemplate(), 'AWS::CloudWatch::Alarm').map(([, a]) => a.Properties);
 
+/** One alarm a cluster has the cluster's name behind. */
+const headingOf = (alarm: string): string => alarm.replace(/^rejoin-/, '').replace(/-of-[a-z0-9-]+$/, '');
+
 describe('runbook', () => {
   it('has a heading for every alarm, and no other', () => {
-    expect(alarms.map((a) => String(a['AlarmName']).replace(/^rejoin-/, '')).sort()).toEqual(
+    expect([...new Set(alarms.map((a) => headingOf(String(a['AlarmName']))))].sort()).toEqual(
       [...headings('Alarms')].sort(),
     );
   });
@@ -83,12 +86,30 @@ describe('alarms', () => {
     const names = alarms.map((a) => a['AlarmName']);
     const expected = [
       ...FUNCTION_NAMES.map((f) => `rejoin-${f}-errors`),
-      ...WORKFLOW_NAMES.flatMap((w) => [`rejoin-${w}-workflow-failed`, `rejoin-${w}-workflow-timed-out`]),
+      ...[...WORKFLOW_NAMES, ...ARCHIVE_WORKFLOW_NAMES].flatMap((w) => [
+        `rejoin-${w}-workflow-failed`,
+        `rejoin-${w}-workflow-timed-out`,
+      ]),
       'rejoin-reconcile-obstructed',
       'rejoin-reconcile-queue-age',
       'rejoin-watch-not-running',
+      ...['archive-lag-of-orders', 'archive-gap-of-orders'].map((name) => `rejoin-${name}`),
+      ...['archive-lag-of-accounts', 'archive-gap-of-accounts', 'slot-retained-of-accounts'].map((n) => `rejoin-${n}`),
     ];
     expect(expected.filter((name) => !names.includes(name))).toEqual([]);
+  });
+
+  it('take a lag that nobody measures for a lag', () => {
+    const lag = alarms.find((a) => a['AlarmName'] === 'rejoin-archive-lag-of-accounts');
+    expect(lag).toMatchObject({
+      TreatMissingData: 'breaching',
+      MetricName: 'ArchiveLag',
+      Threshold: 120,
+      Dimensions: [
+        { Name: 'cluster', Value: 'accounts' },
+        { Name: 'service', Value: 'ship-postgres' },
+      ],
+    });
   });
 
   it('take silence of the sweep for a failure', () => {

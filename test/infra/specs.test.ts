@@ -16,6 +16,12 @@ import { planeStack, resourcesOf, targetGroup } from './fixture.ts';
 const zoneIn = (stack: Stack, zoneName = 'db.example.com') =>
   HostedZone.fromHostedZoneAttributes(stack, `Zone-${zoneName}`, { hostedZoneId: 'Z0123456789ABCDEFGHIJ', zoneName });
 
+const ARCHIVE = {
+  rpo: Duration.seconds(10),
+  retention: Duration.days(35),
+  baseBackupEvery: Duration.hours(24),
+} as const;
+
 /** Each case changes one thing of a right declaration. */
 const wrong: readonly (readonly [string, (stack: Stack, valid: ManageProps) => Partial<ManageProps>, RegExp])[] = [
   ['one node', () => ({ nodes: 1 }), /nodes is 1: a cluster has at least 2 nodes/],
@@ -139,9 +145,29 @@ const wrong: readonly (readonly [string, (stack: Stack, valid: ManageProps) => P
     /endpoints\[1\] is ".*targetgroup\/writer.*": name each target group and record once/,
   ],
   [
-    'an archive',
-    () => ({ archive: { rpo: Duration.seconds(10) } }) as unknown as Partial<ManageProps>,
-    /archive is given, and this version of Rejoin has no archive yet: leave archive out/,
+    'an RPO of a second',
+    () => ({ archive: { ...ARCHIVE, rpo: Duration.seconds(1) } }),
+    /archive\.rpoSeconds is 1: give from 2 to 3600 seconds/,
+  ],
+  [
+    'half a day of retention',
+    () => ({ archive: { ...ARCHIVE, retention: Duration.hours(12) } }),
+    /archive\.retentionDays is 0\.5: give a whole number of days/,
+  ],
+  [
+    'a base backup each second',
+    () => ({ archive: { ...ARCHIVE, baseBackupEvery: Duration.seconds(1) } }),
+    /archive\.baseBackupSeconds is 1: give from 60 to 2678400 seconds/,
+  ],
+  [
+    'no base backup within the retention',
+    () => ({ archive: { ...ARCHIVE, retention: Duration.days(1), baseBackupEvery: Duration.days(2) } }),
+    /archive\.baseBackupSeconds is 172800: give at most the retention of 1 day\(s\), 86400 seconds/,
+  ],
+  [
+    'a drill each second',
+    () => ({ archive: { ...ARCHIVE, drillEvery: Duration.seconds(1) } }),
+    /archive\.drillSeconds is 1: give from 60 to 31622400 seconds/,
   ],
 ];
 
@@ -175,13 +201,6 @@ describe('a wrong specification is refused at synth', () => {
     const { plane, valid } = planeStack();
     plane.manage('orders', valid);
     expect(() => plane.manage('orders', valid)).toThrow(/cluster "orders" is declared twice: give each/);
-  });
-
-  it('an archive already by the compiler', () => {
-    const { valid } = planeStack();
-    // @ts-expect-error the archive belongs to a later version
-    const props: ManageProps = { ...valid, archive: { rpo: Duration.seconds(10) } };
-    expect(props).toHaveProperty('archive');
   });
 });
 

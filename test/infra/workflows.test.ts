@@ -1,22 +1,30 @@
 /** The definitions are valid Amazon States Language, and fit the functions that run their steps. */
 import aslValidator from 'asl-validator';
 import { describe, expect, it } from 'vitest';
+import { backingUp } from '../../lambdas/backup/steps.ts';
 import { bootstrapping } from '../../lambdas/bootstrap/steps.ts';
 import { failover } from '../../lambdas/failover/steps.ts';
 import { RECOVERY_ERRORS } from '../../lambdas/model/recovery.ts';
 import { replacement } from '../../lambdas/replace/steps.ts';
+import { drilling } from '../../lambdas/restore/drill.ts';
+import { restoring } from '../../lambdas/restore/steps.ts';
 import { rollingOver } from '../../lambdas/rolling/steps.ts';
 import { switchover } from '../../lambdas/switchover/steps.ts';
 import type { Definition, State, Task } from '../../lib/workflows/asl.ts';
 import { TRANSIENT } from '../../lib/workflows/asl.ts';
+import { backupDefinition } from '../../lib/workflows/backup.ts';
 import { bootstrapDefinition } from '../../lib/workflows/bootstrap.ts';
+import { drillDefinition } from '../../lib/workflows/drill.ts';
 import { failoverDefinition } from '../../lib/workflows/failover.ts';
 import { replaceDefinition } from '../../lib/workflows/replace.ts';
+import { restoreDefinition } from '../../lib/workflows/restore.ts';
 import { rollingDefinition } from '../../lib/workflows/rolling.ts';
 import { switchoverDefinition } from '../../lib/workflows/switchover.ts';
-import { FakeAws, FakeWorkflows } from '../fakes/index.ts';
+import { FakeAws, FakeWorkflows, fakeCloud } from '../fakes/index.ts';
 
 const args = { functionArn: 'arn:aws:lambda:eu-west-1:123456789012:function:steps' };
+
+const archive = { ...fakeCloud(), bucketName: 'archive' };
 
 const tasks = (d: Definition): readonly (readonly [string, Task])[] =>
   Object.entries(d.States).flatMap(([name, s]) => (s.Type === 'Task' ? [[name, s] as const] : []));
@@ -41,6 +49,9 @@ describe.each([
   ['failover', failoverDefinition(args), failover.steps],
   ['switchover', switchoverDefinition(args), switchover.steps],
   ['rolling', rollingDefinition(args), rollingOver(new FakeWorkflows(new FakeAws())).steps],
+  ['backup', backupDefinition(args), backingUp(archive).steps],
+  ['restore', restoreDefinition(args), restoring(archive).steps],
+  ['drill', drillDefinition(args), drilling(archive).steps],
 ] as const)('%s', (_, definition, steps) => {
   it('is valid for asl-validator', () => {
     const result = aslValidator(definition);

@@ -4,7 +4,7 @@ import { postgresAdmin } from '../../lambdas/engines/postgres/admin.ts';
 import { compareLsn } from '../../lambdas/model/lsn.ts';
 import { slotOf } from '../../lambdas/model/postgres.ts';
 import { synchronousStandbyNames } from '../../lambdas/model/quorum.ts';
-import { signal } from '../../rehearsal/cloud/hosts-processes.ts';
+import { freeze, signal } from '../../rehearsal/cloud/hosts-processes.ts';
 import { holdUp, load, processId } from '../support/postgres/load.ts';
 import {
   ACCOUNTS,
@@ -124,7 +124,7 @@ describe('who streams from whom, on real nodes', () => {
 
     it('is answered by a standby that is behind with replaying, with all that it received', async () => {
       const startup = await processId(b, 'startup');
-      signal(startup, 'SIGSTOP');
+      await freeze([startup]);
       await a.sql(
         'CREATE TABLE big AS SELECT n, repeat(md5(n::text), 10) AS text FROM generate_series(1, 200000) AS n',
       );
@@ -159,7 +159,7 @@ describe('who streams from whom, on real nodes', () => {
 
     it('does not go by the lists of receivers: one that has just gone may come back', async () => {
       const startup = await processId(b, 'startup');
-      signal(startup, 'SIGSTOP'); // it cannot read its configuration, and has an upstream still
+      await freeze([startup]); // it cannot read its configuration, and has an upstream still
       await a.kill();
       await eventually('its receiver ended', 10, async () =>
         (await b.sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walreceiver'")) === '0'
@@ -178,7 +178,7 @@ describe('who streams from whom, on real nodes', () => {
       await a.kill();
       const waits = "SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'";
       await eventually('held up in that wait', 10, async () => {
-        signal(startup, 'SIGSTOP');
+        await freeze([startup]);
         if ((await b.sql(waits)) === 'RecoveryRetrieveRetryInterval') return true;
         signal(startup, 'SIGCONT');
         return undefined;
@@ -213,7 +213,7 @@ describe('who streams from whom, on real nodes', () => {
     it('goes over to a promoted standby and its timeline, which both tell at once', async () => {
       await third();
       // The control files stay at the old timeline: only the checkpointer writes them.
-      for (const server of [b, c]) signal(await processId(server, 'checkpointer'), 'SIGSTOP');
+      for (const server of [b, c]) await freeze([await processId(server, 'checkpointer')]);
       await a.kill();
       await Promise.all([admin.detach(at(b), LOGIN), admin.detach(at(c), LOGIN)]);
       await admin.setSlots(at(b), LOGIN, { create: [c.id], drop: [] });

@@ -110,14 +110,14 @@ beforeEach(async () => {
   };
   cloud = cloudOf(aws);
   clients = new Clients();
-}, 60_000);
+});
 
 afterEach(async () => {
   await clients.stop();
   await cloud.admin.close();
   await cloud.prober.close();
   await set.dispose();
-}, 60_000);
+});
 
 const node = (index: number): PostgresServer => {
   const found = nodes[index];
@@ -194,7 +194,7 @@ describe('the failover of a real cluster under load', () => {
       'streaming',
     );
     expect(await writer().sql('SELECT slot_name FROM pg_replication_slots WHERE active')).toBe(slotOf(other.id));
-  }, 60_000);
+  });
 
   it('of a primary that is killed, with a candidate that dies when it is to be promoted: the next one has what that had', async () => {
     clients.start(nodes);
@@ -220,5 +220,5 @@ describe('the failover of a real cluster under load', () => {
     expect(writer()).not.toBe(chosen);
     await more(50);
     await expectNothingLost();
-  }, 60_000);
+  });
 });

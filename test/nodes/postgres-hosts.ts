@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { awaitStopped, killAll, processesOf, signal } from '../../rehearsal/cloud/hosts-processes.ts';
+import { freeze, killAll, processesOf } from '../../rehearsal/cloud/hosts-processes.ts';
 import { fillPostgresDataDir, preparePostgresHost } from '../../rehearsal/host/postgres-host.ts';
 import { POSTGRES_ACCOUNTS } from '../../rehearsal/host/postgres-template.ts';
 import { slotOf } from '../../lambdas/model/postgres.ts';
 import { eventually, must, runCommand, type ScriptResult } from '../support/galera/hosts.ts';
+import { PATIENCE } from '../support/patience.ts';
 
 export { eventually, must, runCommand, type ScriptResult } from '../support/galera/hosts.ts';
 
@@ -17,7 +18,7 @@ const run = promisify(execFile);
 export const SCRIPTS = fileURLToPath(new URL('../../nodes/postgres/', import.meta.url));
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-export type Script = 'position' | 'prepare' | 'start' | 'stop' | 'join' | 'disk';
+export type Script = 'position' | 'prepare' | 'start' | 'stop' | 'join' | 'disk' | 'backup' | 'restore' | 'checksum';
 type Values = Readonly<Record<string, string>>;
 
 export interface Host {
@@ -31,9 +32,9 @@ export interface Host {
   readonly env: Values;
   /** Runs a script from the checkout; parameters as the SSM documents pass them (REJOIN_PARAM_…). */
   script(name: Script, parameters?: Values, env?: Values): Promise<ScriptResult>;
-  /** postgres-join, as a replica of `primary`. */
+  /** postgres-join, as a replica of `primary`; asked again while it answers "seeding", unless `env` says how long it may take. */
   join(primary: Host, donor?: Host | null, env?: Values): Promise<ScriptResult>;
-  /** Through the local socket, as superuser. Rows, tab-separated. Throws when the server does not answer within 10 s. */
+  /** Through the local socket, as superuser. Rows, tab-separated. Throws when the server does not answer for long. */
   sql(statement: string): Promise<string>;
   /** Pid of the server. Throws when it does not run. */
   pid(): Promise<number>;
@@ -48,6 +49,14 @@ export interface HostSet {
   readonly hosts: readonly Host[];
   /** Ends every process of the hosts and removes their folders. */
   dispose(): Promise<void>;
+}
+
+/** What `ask` answers in the end, a minute of an idle machine at most: a base backup may outlast one command. `once`: its first answer. */
+export async function joined(ask: () => Promise<ScriptResult>, once = false): Promise<ScriptResult> {
+  return eventually('the replica was made', 60, async () => {
+    const result = await ask();
+    return once || result.json?.['joined'] !== 'seeding' ? result : undefined;
+  });
 }
 
 async function makeHost(root: string, n: number, address: string, filled: boolean): Promise<Host> {
@@ -74,7 +83,8 @@ async function makeHost(root: string, n: number, address: string, filled: boolea
     data,
     env,
     script,
-    join: (primary, donor = null, more = {}) => script('join', joinParameters(primary, donor), more),
+    join: (primary, donor = null, more = {}) =>
+      joined(() => script('join', joinParameters(primary, donor), more), 'REJOIN_JOIN_SECONDS' in more),
     sql: async (statement) => {
       const args = [
         '-X',
@@ -90,7 +100,7 @@ async function makeHost(root: string, n: number, address: string, filled: boolea
         '-U',
         'postgres',
       ];
-      const options = { timeout: 10_000, env: { PATH: SYSTEM_PATH, PGCONNECT_TIMEOUT: '5' } };
+      const options = { timeout: 10_000 * PATIENCE, env: { PATH: SYSTEM_PATH, PGCONNECT_TIMEOUT: '5' } };
       return (await run('psql', [...args, '-d', 'postgres', '-c', statement], options)).stdout.trim();
     },
     pid: async () => {
@@ -100,11 +110,7 @@ async function makeHost(root: string, n: number, address: string, filled: boolea
     },
     log: () => readFile(join(dir, 'postgres.log'), 'utf8'),
     kill: () => killAll([dir]),
-    freeze: async () => {
-      const pids = (await processesOf([dir])).map((p) => p.pid);
-      pids.forEach((pid) => signal(pid, 'SIGSTOP'));
-      await awaitStopped(pids);
-    },
+    freeze: async () => freeze((await processesOf([dir])).map((p) => p.pid)),
   };
 }
 

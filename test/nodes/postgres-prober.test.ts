@@ -6,7 +6,7 @@ import { databaseProber } from '../../lambdas/engines/prober.ts';
 import { compareLsn } from '../../lambdas/model/lsn.ts';
 import { slotOf } from '../../lambdas/model/postgres.ts';
 import type { PostgresStatus } from '../../lambdas/model/postgres.ts';
-import { signal } from '../../rehearsal/cloud/hosts-processes.ts';
+import { freeze, signal } from '../../rehearsal/cloud/hosts-processes.ts';
 import { holdUp, processId } from '../support/postgres/load.ts';
 import { answered, DEADLINE_MS, probing } from '../support/postgres/probing.ts';
 import {
@@ -173,7 +173,7 @@ describe('the prober on real PostgreSQL nodes', () => {
     const p = prober();
     answered(await p.probe(target(b.address), LOGIN));
     const session = Number(await b.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'rejoin'"));
-    signal(session, 'SIGSTOP');
+    await freeze([session]);
     try {
       answered(await timed(p.probe(target(b.address), LOGIN)));
     } finally {
@@ -183,7 +183,7 @@ describe('the prober on real PostgreSQL nodes', () => {
 
   it('tells the new timeline of a promoted standby at once, while its control file names the old one', async () => {
     const checkpointer = await processId(b, 'checkpointer');
-    signal(checkpointer, 'SIGSTOP');
+    await freeze([checkpointer]);
     try {
       await b.sql('SELECT pg_promote(false)');
       const seen = await eventually('promoted', 10, async () => {
@@ -202,7 +202,7 @@ describe('the prober on real PostgreSQL nodes', () => {
     const pid = await b.pid();
     // A session that hangs holds a shutdown up.
     const session = Number(await b.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"));
-    signal(session, 'SIGSTOP');
+    await freeze([session]);
     try {
       signal(pid, 'SIGINT');
       const probe = await eventually('going down', 10, async () => {

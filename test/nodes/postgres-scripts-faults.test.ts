@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { compareLsn } from '../../lambdas/model/lsn.ts';
-import { awaitStopped, type HostProcess, processesOf, signal } from '../../rehearsal/cloud/hosts-processes.ts';
-import { postgresUnixUser, runAsPostgres } from '../../rehearsal/host/postgres-template.ts';
+import { freeze, type HostProcess, processesOf, signal } from '../../rehearsal/cloud/hosts-processes.ts';
+import { POSTGRES_ACCOUNTS, postgresUnixUser, runAsPostgres } from '../../rehearsal/host/postgres-template.ts';
 import {
   eventually,
   type Host,
@@ -27,8 +27,7 @@ const processNamed = (host: Host, name: string): Promise<HostProcess> =>
 /** Stops `name` as soon as it shows: what it does then hangs for as long as we like. */
 async function freezeOnSight(host: Host, name: string): Promise<number> {
   const { pid } = await processNamed(host, name);
-  signal(pid, 'SIGSTOP');
-  await awaitStopped([pid]);
+  await freeze([pid]);
   return pid;
 }
 
@@ -192,8 +191,7 @@ describe('hung servers, and jobs that die', () => {
   it('a killed server that leaves a frozen child behind: the child is ended too', async () => {
     const pid = await b.pid();
     const children = (await processesOf([b.dir])).filter((p) => p.parentPid === pid);
-    children.forEach((child) => signal(child.pid, 'SIGSTOP'));
-    await awaitStopped(children.map((child) => child.pid));
+    await freeze(children.map((child) => child.pid));
     signal(pid, 'SIGKILL');
     // A service manager that knows nothing of the server does not end its children.
     const wrapper = join(b.dir, 'looking-systemctl');
@@ -315,7 +313,9 @@ describe('hung servers, and jobs that die', () => {
     expect(await must(b.join(a, c, { REJOIN_NODE_ENV: envFile, REJOIN_JOIN_SECONDS: '10' }))).toMatchObject({
       joined: 'seeding',
     });
-    expect(await readdir(b.volume)).toContain('.rejoin-rewinding');
+    await eventually('the rewind itself', 30, async () =>
+      (await readdir(b.volume)).includes('.rejoin-rewinding') ? true : undefined,
+    );
     await b.kill();
     expect((await b.script('start')).code).toBe(11);
     expect(await must(b.join(a, c))).toMatchObject({ joined: 'started', rewound: false, rebuilt: true });
@@ -455,8 +455,7 @@ describe('control files that lag behind', () => {
         if ((await readFile(`/proc/${pid}/cmdline`, 'utf8')).startsWith('postgres: checkpointer')) return pid;
       return undefined;
     });
-    signal(checkpointer, 'SIGSTOP');
-    await awaitStopped([checkpointer]);
+    await freeze([checkpointer]);
     await a.sql('SELECT pg_promote()');
     await makeSlots(a, [b, c]);
     for (const host of [b, c]) await must(host.join(a));
@@ -475,5 +474,51 @@ describe('control files that lag behind', () => {
     expect(await b.sql('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('1');
     expect(await must(b.join(c))).toMatchObject({ joined: 'started', rewound: true, rebuilt: false, timeline: 3 });
     expect(await sameRows(c, b)).toBe(0);
+  });
+});
+
+describe('a receiver that waits for its next order', () => {
+  let set: HostSet;
+  beforeAll(async () => {
+    set = await makeHosts({ third: 19, count: 2 });
+  });
+  afterAll(() => set.dispose());
+
+  it('an old primary that was told to follow what its history has left comes to rest, and is rewound', async () => {
+    const [a, b] = set.hosts as [Host, Host];
+    await startCluster([a, b]);
+    await a.sql('CREATE TABLE t (id int)');
+    await sameRows(a, b);
+    await b.sql("ALTER SYSTEM SET primary_conninfo = ''");
+    await b.sql('SELECT pg_reload_conf()');
+    await a.sql('INSERT INTO t VALUES (1)'); // nobody else has it
+    await a.kill();
+    await b.sql('SELECT pg_promote()');
+    await makeSlots(b, [a]);
+    await must(a.script('start'));
+    await a.sql(`ALTER SYSTEM SET primary_slot_name = '${a.slot}'`);
+    const upstream = `host=${b.address} port=5432 user=${POSTGRES_ACCOUNTS.replication.user} application_name=${a.id}`;
+    const told = async (conninfo: string): Promise<void> => {
+      await a.sql(`ALTER SYSTEM SET primary_conninfo = '${conninfo}'`);
+      await a.sql('SELECT pg_reload_conf()');
+    };
+    const receiver = (): Promise<string> => a.sql('SELECT status FROM pg_stat_wal_receiver');
+    const waits = async (): Promise<true | undefined> => ((await receiver()) === 'waiting' ? true : undefined);
+    // PostgreSQL forgets the receiver when it is told in the half second between two of its tries: so it is told until it does.
+    await eventually('a receiver that stays without an upstream', 60, async () => {
+      await told(upstream);
+      await eventually('a receiver that waits', 20, waits);
+      await told('');
+      const ended = eventually('the end of it', 2, async () => ((await receiver()) === '' ? true : undefined));
+      return ended.then(
+        () => undefined,
+        () => true,
+      );
+    });
+    expect(await must(a.join(b, null, { REJOIN_START_SECONDS: '15' }))).toMatchObject({
+      rewound: true,
+      rebuilt: false,
+    });
+    await sameRows(b, a);
   });
 });

@@ -3,11 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compareLsn } from '../../lambdas/model/lsn.ts';
+import { documentLines } from '../../lib/capabilities/host-documents.ts';
+import { HOST_SCRIPTS } from '../../lib/capabilities/host-scripts.ts';
 import { processesOf } from '../../rehearsal/cloud/hosts-processes.ts';
 import {
   eventually,
   type Host,
   type HostSet,
+  joined,
   joinParameters,
   makeHosts,
   makeSlots,
@@ -165,10 +168,30 @@ describe('the scripts on real PostgreSQL servers', () => {
     expect(await inRecovery(b)).toBe('t');
   });
 
-  /** As a failover does it: `to` is cut off and promoted, `others` follow it; nobody tells the old primary. */
+  const received = (host: Host): Promise<string> =>
+    host.sql('SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())');
+
+  const cutOff = async (host: Host): Promise<void> => {
+    await host.sql("ALTER SYSTEM SET primary_conninfo = ''");
+    await host.sql('SELECT pg_reload_conf()');
+    await eventually('no receiver', 20, async () =>
+      (await host.sql('SELECT count(*) FROM pg_stat_wal_receiver')) === '0' ? true : undefined,
+    );
+  };
+
+  /**
+   * As a failover does it: all are cut off, `others` first, so that `to` has what they have (the old primary writes by itself too, and they
+   * would have to be rewound); `to` is promoted, they follow it; nobody tells the old primary.
+   */
   const takeOver = async (to: Host, others: readonly Host[], old: Host): Promise<void> => {
-    await to.sql("ALTER SYSTEM SET primary_conninfo = ''");
-    await to.sql('SELECT pg_reload_conf()');
+    const replicas = others.filter((other) => other !== old);
+    for (const other of replicas) await cutOff(other);
+    const most = await Promise.all(replicas.map(received));
+    await eventually(`${to.id} has what the others have`, 20, async () => {
+      const has = await received(to);
+      return most.every((lsn) => compareLsn(has, lsn) >= 0) ? true : undefined;
+    });
+    await cutOff(to);
     await to.sql('SELECT pg_promote()');
     await makeSlots(to, [...others, old]);
     for (const other of others) await must(other.join(to));
@@ -275,16 +298,24 @@ describe('the scripts on real PostgreSQL servers', () => {
   });
 
   it('scripts work as SSM documents carry them: one file, which starts itself again for a base backup', async () => {
-    const read = (name: string): Promise<string> => readFile(join(SCRIPTS, name), 'utf8');
     const folder = await mkdtemp(join(tmpdir(), 'rejoin-document-'));
     try {
       const run = async (name: string): ReturnType<typeof runCommand> => {
-        const exports = Object.entries(joinParameters(a, c)).map(([k, v]) => `export REJOIN_PARAM_${k}='${v}'`);
-        const parts = [...exports, await read('../lib.sh'), await read('lib.sh'), await read(`${name}.sh`)];
+        const values: Readonly<Record<string, string>> = joinParameters(a, c);
+        // SSM puts parameters into the text, as here.
+        const script = HOST_SCRIPTS.find((s) => s.engine === 'postgres' && s.script === name);
+        if (script === undefined) throw new Error(`there is no document of ${name}.sh`);
+        // SSM puts the parameters into the text, as here.
+        const parts = documentLines(join(SCRIPTS, '..'), script).map((line) =>
+          line.replace(
+            /^(export REJOIN_PARAM_(\w+)=)'\{\{ \w+ \}\}'$/,
+            (_, set: string, key: string) => `${set}'${values[key] ?? ''}'`,
+          ),
+        );
         await writeFile(join(folder, '_script.sh'), parts.join('\n'));
         return runCommand('/bin/sh', [join(folder, '_script.sh')], { env: b.env });
       };
-      expect((await run('join')).json).toMatchObject({ joined: 'started', rebuilt: true });
+      expect((await joined(() => run('join'))).json).toMatchObject({ joined: 'started', rebuilt: true });
       expect((await run('position')).json).toMatchObject({ running: true, state: 'streaming', timeline: 6 });
     } finally {
       await rm(folder, { recursive: true });

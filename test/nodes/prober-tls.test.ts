@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { signal } from '../../rehearsal/cloud/hosts-processes.ts';
+import { freeze, signal } from '../../rehearsal/cloud/hosts-processes.ts';
 import { ACCOUNTS } from '../../rehearsal/host/galera-host.ts';
 import { eventually, type Host, type HostSet, makeHosts, startCluster } from '../support/galera/hosts.ts';
 import { probing } from '../support/galera/probing.ts';
@@ -115,7 +115,7 @@ describe('the prober on a node that speaks TLS only', () => {
     if (warm)
       expect(await p.probe(target(host.address, 3306, tls), ACCOUNTS.probe)).toMatchObject({ kind: 'answered' });
     const pid = await host.pid();
-    signal(pid, 'SIGSTOP');
+    await freeze([pid]);
     try {
       expect((await timed(p.probe(target(host.address, 3306, tls), ACCOUNTS.probe))).kind).toBe('silent');
     } finally {

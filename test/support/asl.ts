@@ -12,6 +12,8 @@ export interface Run {
   readonly visited: readonly string[];
   /** Every error that a task ended with, those that were retried too. */
   readonly errors: readonly { readonly state: string; readonly name: string; readonly message: string }[];
+  /** Of a Fail state. */
+  readonly cause?: string;
 }
 
 export interface Machine {
@@ -71,7 +73,7 @@ export async function runMachine(machine: Machine, input: unknown): Promise<Run>
       case 'Succeed':
         return end('SUCCEEDED', value);
       case 'Fail':
-        return end('FAILED', value);
+        return { ...end('FAILED', value), cause: 'Cause' in state ? state.Cause : String(at(state.CausePath, value)) };
       case 'Wait':
         await clock.sleep(Number(at(state.SecondsPath, value)) * 1000);
         name = state.Next;

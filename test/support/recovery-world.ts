@@ -15,6 +15,7 @@ import type { Carried } from '../../lambdas/recovery/state.ts';
 import type { Definition } from '../../lib/workflows/asl.ts';
 import {
   FakeAws,
+  FakeClock,
   READER_GROUP,
   WRITER_GROUP,
   aSpec,
@@ -40,7 +41,7 @@ export interface Kill {
 }
 
 export class World {
-  readonly aws = new FakeAws();
+  readonly aws: FakeAws;
   readonly cloud: Omit<FakeCloud, 'prober' | 'admin'> & { readonly prober: Prober; readonly admin: PostgresAdmin };
   readonly spec: ClusterSpec;
   /** Null in a Galera world. */
@@ -55,6 +56,8 @@ export class World {
   positions = new Map<string, object>();
   /** Looks on at every call that took effect. */
   onCall: (call: FakeCall) => void | Promise<void> = () => undefined;
+  /** Looks on at every call before it takes effect; what it throws is the call's error. */
+  beforeCall: (call: FakeCall) => void = () => undefined;
   /** Whether a request for reconcile is heard. */
   reconciles = true;
   calls = 0;
@@ -63,7 +66,8 @@ export class World {
   readonly #numbers = new WeakMap<FakeCall, number>();
   #dead = false;
 
-  constructor(overrides: Partial<ClusterSpec> = {}) {
+  constructor(overrides: Partial<ClusterSpec> = {}, clock = new FakeClock()) {
+    this.aws = new FakeAws(clock);
     this.spec = aSpec(overrides);
     this.nodes = healthyCluster(this.aws, this.spec);
     this.postgres = this.spec.engine.kind === 'postgres' ? new PostgresSide(this.aws, this.spec) : null;
@@ -136,7 +140,7 @@ export class World {
   async run<S extends Carried>(
     definition: Definition,
     capability: Capability<S>,
-    input: Partial<RecoveryInput>,
+    input: Partial<RecoveryInput> | Readonly<Record<string, unknown>>,
     execution = EXECUTION,
   ): Promise<Run> {
     if (execution === EXECUTION) this.calls = 0;
@@ -169,6 +173,7 @@ export class World {
     this.calls += 1;
     this.#numbers.set(call, this.calls);
     this.#maybeKill(call, 'before');
+    this.beforeCall(call);
   }
 
   async #after(call: FakeCall): Promise<void> {

@@ -19,12 +19,17 @@ describe('the code keeps its own rules', () => {
 
   it('has a handler for every function', () => {
     expect(handlers.map((h) => h.split('/')[1]).sort()).toEqual([
+      'archive',
+      'backup',
       'bootstrap',
       'failover',
       'operate',
       'reconcile',
       'replace',
+      'restore',
       'rolling',
+      'ship-galera',
+      'ship-postgres',
       'signals',
       'switchover',
       'watch',
@@ -51,6 +56,9 @@ describe('the code keeps its own rules', () => {
       'lambdas/recovery',
       'lambdas/signals',
       'lambdas/operate',
+      'lambdas/backup',
+      'lambdas/restore',
+      'lambdas/archive',
     ]
       .flatMap((folder) => files(folder, '.ts'))
       .filter((file) => !file.endsWith('/handler.ts'))

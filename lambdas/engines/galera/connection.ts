@@ -1,9 +1,11 @@
 /**
- * One connection of the probe to one MariaDB server: mysql2 speaks, over a socket that we own. The socket is ours so that a
- * mute server, an absent one and one that is no MariaDB can be told apart; mysql2 gets it when a greeting has begun.
+ * One connection of the probe, or of the archive, to one MariaDB server: mysql2 speaks, over a socket that we own. The socket
+ * is ours so that a mute server, an absent one and one that is no MariaDB can be told apart; mysql2 gets it when a greeting
+ * has begun.
  */
 import { createConnection, type Connection as Protocol, type ConnectionOptions } from 'mysql2';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { DbCredentials, DbTarget } from '../../cloud/ports.ts';
 import { ConnectionEnded, Refused } from '../errors.ts';
@@ -61,10 +63,10 @@ interface ProtocolFailure extends NodeJS.ErrnoException {
   readonly library?: string;
 }
 
-/** What an error of mysql2's means. `stream` is what it spoke over in the end. */
-function meaning(error: ProtocolFailure, stream: Partial<TLSSocket>): Error {
+/** What an error of mysql2's means. `stream` is what it spoke over in the end, `who` asked. */
+function meaning(error: ProtocolFailure, stream: Partial<TLSSocket>, who: string): Error {
   if (error instanceof Refused) return error;
-  if (error.sqlMessage !== undefined) return new Refused(`refuses the probe: ${error.errno} ${error.sqlMessage}`);
+  if (error.sqlMessage !== undefined) return new Refused(`refuses the ${who}: ${error.errno} ${error.sqlMessage}`);
   const plugin = /unknown plugin (\S+?)\.? /.exec(error.message)?.[1];
   if (plugin !== undefined) return unsupported(plugin);
   if (error.code === 'MYSQL_CLEAR_PASSWORD_NOT_ENABLED') return unsupported('mysql_clear_password');
@@ -92,25 +94,34 @@ function meaning(error: ProtocolFailure, stream: Partial<TLSSocket>): Error {
   return new Refused(`does not speak as MariaDB does: ${error.message}`);
 }
 
-/** First two columns of the rows of all results; null when these are no rows of text. */
+/** First two columns of the rows of all results, numbers as text; null when these are no such rows. */
 function rowsOf(results: unknown): readonly StatusRow[] | null {
   if (!Array.isArray(results)) return null;
-  const rows: readonly unknown[] = results.flat();
-  const isStatus = (row: unknown): row is StatusRow =>
-    Array.isArray(row) && typeof row[0] === 'string' && (row[1] === null || typeof row[1] === 'string');
-  return rows.every(isStatus) ? rows : null;
+  // One statement's rows, or a list of them for each of several.
+  const several = results.every((r) => Array.isArray(r) && (r.length === 0 || Array.isArray(r[0])));
+  const rows: readonly unknown[] = several ? results.flat() : results;
+  const text = (value: unknown): value is string | number => typeof value === 'string' || typeof value === 'number';
+  const found: StatusRow[] = [];
+  for (const row of rows) {
+    const [name, value] = Array.isArray(row) ? (row as unknown[]) : [];
+    if (!text(name) || !(value === null || text(value))) return null;
+    found.push([String(name), value === null ? null : String(value)]);
+  }
+  return found;
 }
 
 export class Connection implements ProbeConnection<readonly StatusRow[]> {
   readonly #socket: Socket;
+  readonly #who: string;
   #protocol: Protocol | null = null;
   #end: Error | null = null;
   /** Of whoever waits for the greeting or for rows. */
   #reject: ((error: Error) => void) | null = null;
 
-  /** The socket may be connecting still. */
-  constructor(socket: Socket) {
+  /** The socket may be connecting still. `who` is named when the server refuses: "refuses the probe". */
+  constructor(socket: Socket, who = 'probe') {
     this.#socket = socket;
+    this.#who = who;
     socket.on('error', (error) => this.#finish(new ConnectionEnded(error.message, { cause: error })));
     socket.on('close', () => this.#finish(new ConnectionEnded('the server closed the connection')));
   }
@@ -131,15 +142,40 @@ export class Connection implements ProbeConnection<readonly StatusRow[]> {
     this.#protocol = protocol;
   }
 
-  /** First two columns of the rows of all results. Throws as `login` does. */
   ask(): Promise<readonly StatusRow[]> {
+    return this.query(STATUS_SQL);
+  }
+
+  /** First two columns of the rows of all results. Throws as `login` does; the connection has ended then. */
+  query(sql: string): Promise<readonly StatusRow[]> {
     return this.#unlessEnded((resolve) => {
-      this.#protocol?.query(STATUS_SQL, (error, results: unknown) => {
+      this.#protocol?.query(sql, (error, results: unknown) => {
         const rows = error === null ? rowsOf(results) : null;
         if (rows !== null) resolve(rows);
         else this.#fail(error ?? new Error('it answers without rows'));
       });
     });
+  }
+
+  /** Statements that answer no rows, such as SET. */
+  execute(sql: string): Promise<void> {
+    return this.#unlessEnded((resolve) => {
+      this.#protocol?.query(sql, (error: Error | null) => {
+        if (error === null) resolve();
+        else this.#fail(error);
+      });
+    });
+  }
+
+  /**
+   * The stream beneath, decrypted, between two exchanges: mysql2 hears nothing more, and the caller speaks the protocol itself.
+   * Throws why when the connection has ended.
+   */
+  takeOver(): Duplex {
+    if (this.#end !== null) throw this.#end;
+    const { stream } = this.#protocol as unknown as { readonly stream: Duplex };
+    stream.removeAllListeners('data');
+    return stream;
   }
 
   /** An idle connection must not keep the process alive. */
@@ -190,7 +226,9 @@ export class Connection implements ProbeConnection<readonly StatusRow[]> {
   }
 
   #fail(error: Error): void {
-    this.#finish(meaning(error, (this.#protocol as { readonly stream?: Partial<TLSSocket> } | null)?.stream ?? {}));
+    this.#finish(
+      meaning(error, (this.#protocol as { readonly stream?: Partial<TLSSocket> } | null)?.stream ?? {}, this.#who),
+    );
   }
 
   #finish(error: Error): void {

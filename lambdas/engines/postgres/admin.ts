@@ -7,9 +7,10 @@ import {
   NodeRefused,
   NodeUnavailable,
   type PostgresAdmin,
+  type SlotChanges,
   type Upstream,
 } from '../../cloud/ports.ts';
-import type { Position } from '../../model/lsn.ts';
+import { isLsn, type Position } from '../../model/lsn.ts';
 import { slotOf } from '../../model/postgres.ts';
 import { plainConnect } from '../probing.ts';
 import { StatementRefused } from './connection.ts';
@@ -89,7 +90,7 @@ const DUPLICATE = '42710';
 const MISSING = '42704';
 const IN_USE = '55006';
 
-async function setSlots(session: Session, create: readonly string[], drop: readonly string[]): Promise<void> {
+async function setSlots(session: Session, { create, drop, advance = {} }: SlotChanges): Promise<void> {
   for (const name of create.map(slotLiteral)) {
     const made = session.query(`SELECT pg_create_physical_replication_slot(${name}, true)
       WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = ${name})`);
@@ -100,6 +101,15 @@ async function setSlots(session: Session, create: readonly string[], drop: reado
       `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = ${name} AND NOT active`,
     );
     await unless([MISSING, IN_USE], dropped);
+  }
+  for (const [name, lsn] of Object.entries(advance)) {
+    if (!isLsn(lsn)) throw new RangeError(`${JSON.stringify(lsn)} is no LSN to move slot ${name} to`);
+    // A standby moves it no farther than it has replayed.
+    const moved = session.query(
+      `SELECT pg_replication_slot_advance(slot_name, '${lsn}') FROM pg_replication_slots WHERE slot_name = ${slotLiteral(name)}
+         AND NOT active AND restart_lsn < '${lsn}' AND (NOT pg_is_in_recovery() OR restart_lsn < pg_last_wal_replay_lsn())`,
+    );
+    await unless([MISSING, IN_USE], moved);
   }
 }
 
@@ -148,8 +158,8 @@ export function postgresAdmin({ connect = plainConnect }: AdminOptions = {}): Po
     setSync: (target, credentials, expected, next) =>
       change([target, credentials], 'setting synchronous_standby_names', (s) => setSync(s, expected, next)),
 
-    setSlots: (target, credentials, { create, drop }) =>
-      change([target, credentials], 'setting its slots', (s) => setSlots(s, create, drop)),
+    setSlots: (target, credentials, slots) =>
+      change([target, credentials], 'setting its slots', (s) => setSlots(s, slots)),
 
     promote: (target, credentials) => change([target, credentials], 'promotion', promote, LIMITS.promote),
 

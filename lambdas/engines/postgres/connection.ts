@@ -8,6 +8,7 @@ import type { TLSSocket } from 'node:tls';
 import pg from 'pg';
 import type { DbCredentials, DbTarget } from '../../cloud/ports.ts';
 import { ConnectionEnded, Refused } from '../errors.ts';
+import { LendingSocket } from '../lending-socket.ts';
 import { guarded } from './guard.ts';
 
 /** Values of one row, as the server prints them. */
@@ -30,6 +31,11 @@ export class StatementRefused extends Refused {
 
 /** Settings of the session, as `-c name=value`; values without spaces. */
 export type SessionSettings = Readonly<Record<string, string | number>>;
+
+export interface LoginOptions {
+  /** A session that streams the log, under this name (`application_name`). */
+  readonly replication?: string;
+}
 
 /** Where cluster-wide administration is done; it is there on every server. */
 const DATABASE = 'postgres';
@@ -119,9 +125,14 @@ export class Connection {
    * Logs in by SCRAM, which never shows the password and proves the server's own knowledge of it. To be called in the turn
    * of the event loop in which the socket was made. Throws Refused or ConnectionEnded. Has no deadline of its own.
    */
-  login(target: DbTarget, credentials: DbCredentials, settings: SessionSettings): Promise<void> {
+  login(
+    target: DbTarget,
+    credentials: DbCredentials,
+    settings: SessionSettings,
+    { replication }: LoginOptions = {},
+  ): Promise<void> {
     return this.#unlessEnded((resolve) => {
-      const client = this.#clientFor(target, credentials, settings);
+      const client = this.#clientFor(target, credentials, settings, replication);
       this.#client = client;
       client.on('error', (error: Error) => this.#fail(error));
       client.on('notice', ({ severity, message = '' }) => {
@@ -155,6 +166,18 @@ export class Connection {
     });
   }
 
+  /**
+   * What is spoken over (the socket, or TLS over it), for a protocol that pg does not speak: from now on pg hears nothing of
+   * it. Only while nothing is asked. A chunk of its `data` is the listener's only until that returns.
+   */
+  takeOver(): Duplex {
+    const stream = this.#stream;
+    if (stream === null || !this.usable) throw this.#end ?? new Error('the connection is not logged in yet');
+    stream.removeAllListeners('data');
+    if (stream instanceof LendingSocket) stream.lend();
+    return stream;
+  }
+
   /** An idle connection must not keep the process alive. */
   idle(): void {
     this.#socket.unref();
@@ -170,7 +193,12 @@ export class Connection {
     this.#socket.destroy();
   }
 
-  #clientFor({ host, port, tls }: DbTarget, credentials: DbCredentials, settings: SessionSettings): pg.Client {
+  #clientFor(
+    { host, port, tls }: DbTarget,
+    credentials: DbCredentials,
+    settings: SessionSettings,
+    replication?: string,
+  ): pg.Client {
     const socket = this.#socket;
     // pg would connect a socket that it is given; ours is connecting already.
     socket.connect = () => socket;
@@ -192,7 +220,8 @@ export class Connection {
       port,
       user: credentials.user,
       database: DATABASE,
-      application_name: 'rejoin',
+      application_name: replication ?? 'rejoin',
+      ...(replication !== undefined && { replication: 'true' }),
       ssl,
       enableChannelBinding: ssl !== false,
       password: () => {

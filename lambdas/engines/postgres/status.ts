@@ -5,6 +5,7 @@
 import * as z from 'zod/mini';
 import { isLsn } from '../../model/lsn.ts';
 import type { DiskSpace, PostgresStatus } from '../../model/postgres.ts';
+import { ARCHIVE_SLOT } from '../../model/postgres.ts';
 import type { ParsedStatus } from '../probing.ts';
 import type { Row } from './connection.ts';
 
@@ -50,7 +51,8 @@ SELECT json_build_object(
   'followsHost', CASE WHEN standby THEN
     (regexp_match(current_setting('primary_conninfo'), '(?:^|\\s)host(?:addr)?\\s*=\\s*''?([^''\\s]+)'))[1] END,
   'standbys', (SELECT coalesce(json_agg(json_build_object('node', application_name, 'state', state, 'syncState', sync_state,
-    'flushLsn', flush_lsn, 'replayLsn', replay_lsn) ORDER BY application_name), '[]') FROM pg_stat_replication),
+    'flushLsn', flush_lsn, 'replayLsn', replay_lsn) ORDER BY application_name), '[]') FROM pg_stat_replication
+    WHERE application_name <> '${ARCHIVE_SLOT}'),
   'slots', (SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active, 'restartLsn', restart_lsn,
     'walStatus', wal_status) ORDER BY slot_name), '[]') FROM pg_replication_slots
     WHERE slot_type = 'physical' AND NOT temporary),

@@ -24,7 +24,7 @@ const asReplacement =
 export const launch = asReplacement(launchReplacement);
 export const awaitRunning = asReplacement(awaitReplacement);
 export const attach = asReplacement(attachVolume);
-export const seed = asReplacement(seedReplacement);
+export const seed = asReplacement(seedReplacement(null));
 
 /**
  * Starts the database on the revived volume, as a standby without upstream: it tells its position at the next Fence.

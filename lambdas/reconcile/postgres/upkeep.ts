@@ -6,7 +6,7 @@
  */
 import type { Change } from '../../model/change.ts';
 import { compareLsn } from '../../model/lsn.ts';
-import { slotOf } from '../../model/postgres.ts';
+import { ARCHIVE_SLOT, slotOf } from '../../model/postgres.ts';
 import type { Node } from '../../model/view.ts';
 import type { Upkeep, Wait } from '../engine.ts';
 import { isGone } from '../nodes.ts';
@@ -34,7 +34,8 @@ export function upkeep(s: Situation): Upkeep {
 }
 
 /**
- * On the primary a slot for each other node of the cluster, and none for those that EC2 has ended. On a standby none for
+ * On every node the archive's slot, while an archive is declared: whoever is promoted has what is not archived yet. Beside it,
+ * on the primary a slot for each other node of the cluster, and none for those that EC2 has ended. On a standby none for
  * nodes of ours: left over from when it was the primary, they would hold back its WAL for ever. A slot that is in use, or
  * that is not named like a node that EC2 says is ours, is left alone (safety rule 8).
  */
@@ -47,15 +48,24 @@ function slotChange(s: Situation, primary: AnsweredNode, node: AnsweredNode): Ch
   const others = s.view.nodes.filter((n) => n.instance.id !== node.instance.id);
   const wanted = isThePrimary && managed ? others.filter(isExpected).map((n) => slotOf(n.instance.id)) : [];
   const ended = (isThePrimary ? others.filter(isGone) : managed ? s.view.nodes : []).map((n) => slotOf(n.instance.id));
-  const create = wanted.filter((name) => !there.has(name)).sort();
-  const drop = ended.filter((name) => there.get(name)?.active === false).sort();
+  const archived = s.view.spec.archive !== undefined;
+  const create = [...wanted, ...(archived ? [ARCHIVE_SLOT] : [])].filter((name) => !there.has(name)).sort();
+  const drop = [...ended, ...(archived ? [] : [ARCHIVE_SLOT])]
+    .filter((name) => there.get(name)?.active === false)
+    .sort();
   if (create.length === 0 && drop.length === 0) return null;
   const reason = [
-    ...(create.length > 0 ? [`a slot for each replica: ${create.join(', ')}`] : []),
+    ...(create.length > 0 ? [`${slotsFor(create)}: ${create.join(', ')}`] : []),
     ...(drop.length > 0 ? [`${drop.join(', ')} would hold back WAL for nobody`] : []),
   ].join('; ');
   return { kind: 'SetSlots', node: node.instance.id, create, drop, reason };
 }
+
+const slotsFor = (names: readonly string[]): string =>
+  [
+    ...(names.some((name) => name !== ARCHIVE_SLOT) ? ['a slot for each replica'] : []),
+    ...(names.includes(ARCHIVE_SLOT) ? ['a slot for the archive'] : []),
+  ].join(' and ');
 
 /** EC2 has it, or is bringing it: a stopped one keeps the slot that it has, and is given none. */
 const isExpected = (n: Node): boolean => n.instance.state === 'running' || n.instance.state === 'pending';

@@ -13,6 +13,7 @@ import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { chooseSubnets } from '../choose-zone.ts';
 import { useOf } from '../choose-volume.ts';
+import { withoutVolume } from '../choose-seed.ts';
 import type { ReplaceState } from '../state.ts';
 
 /** EC2 has no room there: worth trying another zone. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html */
@@ -64,7 +65,8 @@ export const launch: Step<ReplaceState> = async (state, context) => {
     `${known === null ? 'launched' : 'goes on with'} ${joiner.id} in ${joiner.zone}`,
     kept === null ? 'with a new data volume' : `the surviving volume ${kept} will be its data volume`,
   );
-  return { joiner: joiner.id, volume: kept, seed: kept === null ? 'peer' : 'volume', path: 'on', command: null };
+  const seed = kept === null ? withoutVolume(spec) : 'volume';
+  return { joiner: joiner.id, volume: kept, seed, archive: null, path: 'on', command: null };
 };
 
 /** The claim's launch, if it is for this lost node: a failover may have launched for another one before. */

@@ -10,6 +10,7 @@ import { servingOf } from '../../recovery/serving.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { DEADLINES, failAfter } from '../../recovery/wait.ts';
+import { withoutVolume } from '../choose-seed.ts';
 import { UNUSABLE_TAG } from '../choose-volume.ts';
 import type { ReplaceState } from '../state.ts';
 import { joinerOf } from './await-running.ts';
@@ -18,8 +19,8 @@ import { joinerOf } from './await-running.ts';
 const MOST_RESEEDS = 2;
 
 /**
- * After a failure on the surviving volume, or when the data of a node that is rejoined in place is of no use: a peer. After
- * a failure from a peer: once more if the donor has died meanwhile. Otherwise the failure stands; a node that could not be
+ * After a failure on the surviving volume: the archive, if there is one, then a peer. When the data of a node that is rejoined in
+ * place is of no use: a peer, since nothing is restored where data are. After a failure from a peer: once more if the donor has died meanwhile. Otherwise the failure stands; a node that could not be
  * rejoined in place is replaced.
  * @throws RecoveryError the one that led here, when nothing is left to try; ClaimLost.
  */
@@ -28,6 +29,7 @@ export const reseed: Step<ReplaceState> = async (state, context) => {
   const inPlace = joiner === state.node;
   const spec = await loadSpec(context);
   const document = scriptOf(spec, 'stop');
+  const next = state.seed === 'volume' && !inPlace ? withoutVolume(spec) : 'peer';
   const failed = explain(state.error ?? { Error: 'SeedFailed', Cause: 'no error was handed over' });
   if (context.asked === 0) {
     const why = await whyAgain(state, context, failed.name);
@@ -43,8 +45,8 @@ export const reseed: Step<ReplaceState> = async (state, context) => {
     }
     await record(
       context,
-      `reseed-${joiner}-${state.reseeds}`,
-      `seeds ${joiner} anew from a peer: ${why}`,
+      `reseed-${joiner}-${state.seed}-${state.reseeds}`,
+      `seeds ${joiner} anew from ${next === 'peer' ? 'a peer' : 'the archive'}: ${why}`,
       `${failed.name}: ${failed.sentence}`,
     );
   }
@@ -60,16 +62,19 @@ export const reseed: Step<ReplaceState> = async (state, context) => {
     // The next script refuses by itself when the database still runs.
     await record(
       context,
-      `stop-failed-${state.reseeds}`,
+      `stop-failed-${state.seed}-${state.reseeds}`,
       `${document} on ${joiner} failed`,
       tail(stopping.error || stopping.output) || `exit code ${stopping.exitCode}`,
     );
   }
   const waited = { donor: null, progress: null, refusedSinceMs: null, standstill: null } as const;
-  return { ready: true, path: 'on', seed: 'peer', error: null, ...waited, reseeds: state.reseeds + 1 };
+  // The archive is tried once: that it failed takes nothing from the tries of peers.
+  const reseeds = state.seed === 'archive' ? state.reseeds : state.reseeds + 1;
+  return { ready: true, path: 'on', seed: next, archive: null, stumbles: 0, error: null, ...waited, reseeds };
 };
 
 async function whyAgain(state: ReplaceState, context: StepContext, failed: string): Promise<string | null> {
+  if (state.seed === 'archive') return 'the archive could not be used';
   if (state.reseeds >= MOST_RESEEDS) return null;
   const inPlace = state.joiner === state.node;
   if (inPlace && state.reseeds === 0 && failed === 'SeedFailed')

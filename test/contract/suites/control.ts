@@ -125,6 +125,21 @@ export function storesContract(world: () => World): void {
       for (const spec of good) expect(listed.get(spec.name)).toEqual({ ok: true, spec });
       expect(listed.get(bad)).toMatchObject({ ok: false });
     });
+
+    it('lists what it listed before, for whom that is new enough', async () => {
+      const names = async (maxAgeMs?: number): Promise<readonly string[]> =>
+        (await world().specs.list(maxAgeMs === undefined ? {} : { maxAgeMs })).map((l) => l.cluster);
+      const before = await names();
+      const spec = aSpec({ name: aCluster() });
+      await world().addSpec(spec.name, JSON.stringify(spec));
+      expect(await names(300_000)).toEqual(before);
+      expect(await names()).toContain(spec.name);
+      const later = aSpec({ name: aCluster() });
+      await world().addSpec(later.name, JSON.stringify(later));
+      expect(await names(300_000)).not.toContain(later.name);
+      await world().passMinutes(6);
+      expect(await names(300_000)).toContain(later.name);
+    });
   });
 
   describe('Secrets', () => {

@@ -30,6 +30,24 @@ export function instancesContract(world: () => World): void {
       expect(await world().instances.ofCluster(aCluster())).toEqual([]);
     });
 
+    it('finds the instances of every cluster at once, by cluster, and none that is of no cluster', async () => {
+      const [c, d] = [aCluster(), aCluster()];
+      const ids = [await world().addInstance({ [CLUSTER_TAG]: c }), await world().addInstance({ [CLUSTER_TAG]: c })];
+      const other = await world().addInstance({ [CLUSTER_TAG]: d });
+      const stranger = await world().addInstance({ Name: 'x' });
+      const all = await world().instances.ofEveryCluster();
+      expect(
+        all
+          .get(c)
+          ?.map((i) => i.id)
+          .sort(),
+      ).toEqual(ids.sort());
+      expect(all.get(d)).toEqual(await world().instances.ofCluster(d));
+      expect(all.get(d)?.map((i) => i.id)).toEqual([other]);
+      expect([...all.values()].flat().map((i) => i.id)).not.toContain(stranger);
+      expect(all.has(aCluster())).toBe(false);
+    });
+
     it('answers the known ones of many ids, each once, and nothing for none', async () => {
       const id = await world().addInstance({ Name: 'x' });
       const unknown = Array.from({ length: 230 }, (_, n) => `i-0ffffffffffff${n.toString(16).padStart(4, '0')}`);

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { killAll, processesOf } from '../../../rehearsal/cloud/hosts-processes.ts';
 import { fillDataDir, prepareHostDir } from '../../../rehearsal/host/galera-host.ts';
+import { PATIENCE } from '../patience.ts';
 
 const run = promisify(execFile);
 const SCRIPTS = fileURLToPath(new URL('../../../nodes/galera/', import.meta.url));
@@ -20,7 +21,7 @@ export interface ScriptResult {
   readonly stderr: string;
 }
 
-export type Script = 'position' | 'prepare' | 'join' | 'bootstrap' | 'stop';
+export type Script = 'position' | 'prepare' | 'join' | 'bootstrap' | 'stop' | 'backup' | 'restore' | 'checksum';
 
 export interface Host {
   readonly id: string;
@@ -71,12 +72,16 @@ export async function runCommand(
   return { code, json: code === 0 ? (JSON.parse(last) as Record<string, unknown>) : null, stdout, stderr };
 }
 
-/** Waits until `probe` answers something else than undefined. Throws what it was waiting for after `seconds`. */
+/**
+ * Waits until `probe` answers something else than undefined. Throws what it was waiting for after `seconds` of an idle machine
+ * (PATIENCE times as long).
+ */
 export async function eventually<T>(what: string, seconds: number, probe: () => Promise<T | undefined>): Promise<T> {
-  for (const deadline = Date.now() + seconds * 1000; ;) {
+  const patient = seconds * PATIENCE;
+  for (const deadline = Date.now() + patient * 1000; ;) {
     const found = await probe();
     if (found !== undefined) return found;
-    if (Date.now() > deadline) throw new Error(`waited ${seconds} s in vain for: ${what}`);
+    if (Date.now() > deadline) throw new Error(`waited ${patient} s in vain for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
@@ -107,7 +112,7 @@ async function makeHost(root: string, n: number, address: string, cluster: strin
     sql: async (statement) => {
       const socket = env['REJOIN_SOCKET'] ?? '';
       const args = ['--no-defaults', `--socket=${socket}`, '--skip-column-names', '--batch', `--execute=${statement}`];
-      return (await run('mariadb', args, { env, timeout: 10_000 })).stdout.trim();
+      return (await run('mariadb', args, { env, timeout: 10_000 * PATIENCE })).stdout.trim();
     },
     pid: async () => {
       const found = (await processesOf([dir])).find((p) => p.name === 'mariadbd');

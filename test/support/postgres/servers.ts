@@ -4,7 +4,7 @@ import { appendFile, chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { awaitStopped, killAll, processesOf, signal } from '../../../rehearsal/cloud/hosts-processes.ts';
+import { freeze, killAll, processesOf, signal } from '../../../rehearsal/cloud/hosts-processes.ts';
 import { slotOf } from '../../../lambdas/model/postgres.ts';
 import { eventually } from '../galera/hosts.ts';
 import { ACCOUNTS, asServerUser, BINARIES, own, runAsServerUser, templateData } from './template.ts';
@@ -107,9 +107,7 @@ class Server implements PostgresServer {
   }
 
   async freeze(): Promise<void> {
-    const pids = (await processesOf([this.dir])).map((p) => p.pid);
-    pids.forEach((pid) => signal(pid, 'SIGSTOP'));
-    await awaitStopped(pids);
+    await freeze((await processesOf([this.dir])).map((p) => p.pid));
   }
 
   async thaw(): Promise<void> {

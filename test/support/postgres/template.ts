@@ -68,7 +68,7 @@ include_if_exists = 'server.conf'
 
 const HBA = `local all all trust
 host all rejoin,rejoin_replication,app 127.0.0.0/8 scram-sha-256
-host replication rejoin_replication 127.0.0.0/8 scram-sha-256
+host replication rejoin,rejoin_replication 127.0.0.0/8 scram-sha-256
 `;
 
 async function make(into: string): Promise<void> {

@@ -6,10 +6,12 @@ import {
   successorOf,
   type Acknowledgement,
 } from '../../../bench/failover/acknowledgements.ts';
-import { spread, type Round } from '../../../bench/failover/kinds.ts';
+import { straysOf, type Answer } from '../../../bench/failover/databases.ts';
+import { spread, type Node, type Reseed, type Round } from '../../../bench/failover/kinds.ts';
 import { failoverOptions, type RawOptions } from '../../../bench/failover/options.ts';
 import { PATRONI_PROFILES } from '../../../bench/failover/patroni-config.ts';
-import { figures, verdicts } from '../../../bench/failover/verdicts.ts';
+import { comebackOf } from '../../../bench/failover/report.ts';
+import { figures, verdicts, type Figure } from '../../../bench/failover/verdicts.ts';
 
 const writes = (server: string, ...times: readonly number[]): Acknowledgement[] =>
   times.map((atMs) => ({ id: atMs, atMs, server }));
@@ -80,6 +82,8 @@ const round = (system: string, writeOutageMs: number, more: Partial<Round> = {})
   comeback: 'by-itself',
   helpedHow: null,
   replicaAgainMs: 1000,
+  reseed: null,
+  reseedBefore: null,
   errors: [],
   story: [],
   ...more,
@@ -138,6 +142,65 @@ describe('the promises', () => {
   });
 });
 
+describe('a member that is copied anew', () => {
+  const nodes: Node[] = ['p1', 'p2', 'p3'].map((id, i) => ({ id, address: `127.9.${i + 1}.1` }));
+  const primary: Answer = { role: 'primary', streaming: 1, synchronous: 1, address: '127.9.1.1' };
+  const follower: Answer = { role: 'replica', receives: true };
+  const apart: Answer = { role: 'replica', receives: false };
+  const silent: Answer = { role: 'silent', why: 'connect ECONNREFUSED' };
+  const strays = (...answers: readonly Answer[]): string[] => straysOf(nodes, answers).map((node) => node.id);
+
+  it.each([
+    ['one that answers nothing', [primary, follower, silent], ['p3']],
+    ['a replica that receives nothing', [primary, apart, follower], ['p2']],
+    ['both, when neither follows', [silent, primary, apart], ['p1', 'p3']],
+  ])('is %s', (_, answers, expected) => {
+    expect(strays(...answers)).toEqual(expected);
+  });
+
+  it.each([
+    ['all follow', [primary, follower, follower]],
+    ['nobody is the primary yet', [apart, apart, silent]],
+    ['two say that they are', [primary, primary, silent]],
+  ])('is none while %s', (_, answers) => {
+    expect(strays(...answers)).toEqual([]);
+  });
+});
+
+describe('a round that was not whole in its time', () => {
+  const reseed: Reseed = { nodes: ['p3'], why: 'p3 silent', how: 'copied anew', afterMs: 120_000, wholeMs: 2000 };
+  const peer = (replicaAgainMs: number | null): Round =>
+    round('patroni-minimum', 4000, {
+      comeback: 'helped',
+      replicaAgainMs,
+      reseed: replicaAgainMs === null ? reseed : null,
+    });
+  const words = (rounds: readonly Round[]): string[] => figures(rounds).map((figure: Figure) => comebackOf(figure));
+
+  it('does not count as a replica again, and counts for the outage', () => {
+    expect(figures([peer(6000), peer(null), peer(8000)])).toMatchObject([
+      {
+        rounds: 3,
+        reseeded: 1,
+        writeOutageMs: { median: 4000 },
+        replicaAgainMs: { min: 6000, median: 7000, max: 8000 },
+      },
+    ]);
+  });
+
+  it('is told beside those that were', () => {
+    expect(words([peer(6000), peer(null), peer(8000)])).toEqual([
+      'never by itself; helped: 7000 (6000 to 8000); copied anew in 1 of 3',
+    ]);
+    expect(words([peer(6000)])).toEqual(['never by itself; helped: 6000 (6000 to 6000)']);
+    expect(words([round('rejoin', 100)])).toEqual(['1000 (1000 to 1000)']);
+  });
+
+  it('leaves nothing to take a median of when there is no other', () => {
+    expect(words([peer(null)])).toEqual(['never by itself; helped: in no round in time; copied anew in 1 of 1']);
+  });
+});
+
 describe("Patroni's timings", () => {
   it.each(Object.entries(PATRONI_PROFILES))('%s keep its documented limits and its rule', (_, t) => {
     expect(t.ttl).toBeGreaterThanOrEqual(20);
@@ -152,6 +215,7 @@ describe('the options', () => {
     rounds: '5',
     patroni: 'default,quick,minimum',
     hold: '5',
+    reseedAfter: '120',
     ec2Silent: false,
     eventDelay: '2000',
     boot: '20000',
@@ -184,6 +248,7 @@ describe('the options', () => {
     [{ fault: 'fire' }, /--fault is "fire"; give one of host-killed/],
     [{ patroni: 'default,tuned' }, /--patroni names "tuned"/],
     [{ hold: '-1' }, /--hold is "-1"/],
+    [{ reseedAfter: '0' }, /--reseed-after is "0"; give a whole number from 1/],
     [{ forceStop: 'soon' }, /--force-stop is "soon"/],
   ])('refuse %j', (wrong, message) => {
     expect(() => failoverOptions({ ...given, ...wrong })).toThrow(message);

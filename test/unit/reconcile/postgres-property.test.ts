@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Change, Plan } from '../../../lambdas/model/change.ts';
 import { compareLsn } from '../../../lambdas/model/lsn.ts';
-import { slotOf } from '../../../lambdas/model/postgres.ts';
+import { ARCHIVE_SLOT, slotOf } from '../../../lambdas/model/postgres.ts';
 import type { PostgresStatus } from '../../../lambdas/model/postgres.ts';
 import { parseSynchronousStandbyNames, synchronousStandbyNames } from '../../../lambdas/model/quorum.ts';
 import type { QuorumSet } from '../../../lambdas/model/quorum.ts';
@@ -221,12 +221,16 @@ describe('for every situation of a PostgreSQL cluster', () => {
       for (const c of of(p, 'SetSlots')) {
         const there = statusOf(nodeOf(view, c.node))?.slots ?? [];
         for (const name of c.drop) {
-          expect(ours.has(name)).toBe(true);
+          if (name !== ARCHIVE_SLOT) expect(ours.has(name)).toBe(true);
+          else expect(view.spec.archive).toBeUndefined();
           expect(there.find((s) => s.name === name)?.active).toBe(false);
           const lives = !['terminated', 'shutting-down'].includes(ours.get(name)?.instance.state ?? '');
-          if (c.node === view.ledger.writer) expect(lives).toBe(false);
+          if (c.node === view.ledger.writer && name !== ARCHIVE_SLOT) expect(lives).toBe(false);
         }
-        for (const name of c.create) expect(ours.has(name)).toBe(true);
+        for (const name of c.create) {
+          if (name === ARCHIVE_SLOT) expect(view.spec.archive).toBeDefined();
+          else expect(ours.has(name)).toBe(true);
+        }
       }
     });
   });

@@ -50,6 +50,8 @@ export interface PostgresScenario extends Omit<Scenario, 'nodes'> {
   /** The ledger's sets: `1 of b c`; null: never set. */
   readonly sync?: readonly string[] | null;
   readonly barrier?: string;
+  /** An archive is declared. */
+  readonly archive?: true;
   readonly accepted?: { readonly node: string; readonly forSeconds: number };
 }
 
@@ -64,6 +66,9 @@ export function postgresViewOf(s: PostgresScenario): ClusterView {
       policy: s.policy ?? 'HEAL',
       nodes: s.specNodes ?? 3,
       engine: engineFor(s),
+      ...(s.archive === true && {
+        archive: { bucket: 'archive', rpoSeconds: 10, retentionDays: 35, baseBackupSeconds: 86_400 },
+      }),
     }),
     atMs: NOW_MS,
     nodes: letters.map((l, i) => nodeFor(world, l, i)),

@@ -36,6 +36,10 @@ const same = {
   differences: [],
 };
 
+const rows = { rowsExpected: 9, rowsMissing: 0, rowsExtra: 0 };
+const restored = { target: 'latest', restoredTo: '0-1-7', ...rows, durationMs: 1 };
+const archive = { rpoMsP50: 4000, rpoMsP99: 10_000, bytes: 10, objects: 2, gaps: 0 };
+
 const good: Evidence = {
   limits: { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: 3000, launches: 1 },
   nodeCount: 3,
@@ -60,6 +64,10 @@ const good: Evidence = {
   launched: ['i-d'],
   donors: [{ donor: 'i-b', writer: 'i-a', synced: ids }],
   refusedCalls: 0,
+  restores: [restored],
+  archive,
+  rpoMs: 10_000,
+  clusterIsLost: false,
   kills: null,
   machineryFailures: [],
 };
@@ -115,6 +123,12 @@ describe('the verdict', () => {
     ['a DNS answer of yesterday', { state: { ...state, dnsWriter: '127.1.0.1' } }, /nodes synced/],
     ['an instance launched twice', { launched: ['i-d', 'i-e'] }, /launched/],
     ['the writer as donor', { donors: [{ donor: 'i-a', writer: 'i-a', synced: ids }] }, /donor/],
+    ['an archive that is farther behind', { archive: { ...archive, rpoMsP99: 10_001 } }, /behind/],
+    ['an archive whose lag nobody knows', { archive: { ...archive, rpoMsP99: null } }, /behind/],
+    ['a hole in the archive', { archive: { ...archive, gaps: 1 } }, /no hole/],
+    ['a restore that lacks a row', { restores: [{ ...restored, rowsMissing: 1 }] }, /restored to latest/],
+    ['a restore with a row too much', { restores: [{ ...restored, rowsExtra: 1 }] }, /restored to latest/],
+    ['a restore to nothing', { restores: [{ ...restored, rowsExpected: 0 }] }, /restored to latest/],
     ['a refused call', { refusedCalls: 1 }, /IAM/],
     ['a run with kills in which nobody was killed', { kills: 0 }, /were killed/],
     ['broken machinery', { machineryFailures: ['x'] }, /rehearsal itself/],

@@ -5,6 +5,7 @@ import type { Probe } from '../../../lambdas/model/view.ts';
 import { runUntilMs, watchConfig } from '../../../lambdas/watch/config.ts';
 import { sweepSlot } from '../../../lambdas/watch/sweep.ts';
 import { Watch } from '../../../lambdas/watch/watch.ts';
+import { SimClock } from '../../../simulator/clock.ts';
 import { FakeAws, FakeClock, aSpec, aStatus, answered, fakeCloud, healthyCluster } from '../../fakes/index.ts';
 import type { FakeCloud } from '../../fakes/index.ts';
 
@@ -49,6 +50,76 @@ describe('a healthy fleet', () => {
     expect(sweeps.length).toBeGreaterThanOrEqual(3);
     expect(sweeps.length).toBeLessThanOrEqual(4);
     expect(new Set(sweeps.map((r) => r.cause)).size).toBe(sweeps.length);
+  });
+});
+
+describe('a fleet of many clusters', () => {
+  const fleet = (names: readonly string[]): FakeCloud => {
+    const cloud = fakeCloud(new FakeAws(new FakeClock()));
+    for (const name of names) healthyCluster(cloud.aws, { ...aSpec(), name });
+    return cloud;
+  };
+  const NAMES = ['a1', 'b2', 'c3', 'd4', 'e5'];
+
+  it('costs one listing of instances, however many clusters there are', async () => {
+    const cloud = fleet(NAMES);
+    await watchFor(cloud, 30);
+    expect(cloud.aws.callsOf('Instances.ofCluster')).toEqual([]);
+    expect(cloud.aws.callsOf('Instances.ofEveryCluster')).toHaveLength(2); // at the start, and after 20 s
+    expect(cloud.aws.callsOf('Prober.probe').length).toBeGreaterThanOrEqual(29 * 3 * NAMES.length);
+  });
+
+  it('asks for the one cluster that has changed, and for all when many have', async () => {
+    const cloud = fleet(NAMES);
+    const failAtMs = cloud.clock.nowMs() + 5000;
+    const [one = ''] = [...cloud.aws.instances.values()].map((i) => i.id);
+    cloud.aws.probes.set(one, failing('refused', failAtMs));
+    const watch = await watchFor(cloud, 15);
+    expect(new Set(cloud.aws.callsOf('Instances.ofCluster').map((c) => c.args[0]))).toEqual(new Set(['a1']));
+    expect(cloud.aws.callsOf('Instances.ofEveryCluster')).toHaveLength(1);
+    cloud.aws.calls.length = 0;
+    await watchFor(cloud, 3, watch);
+    for (const { id } of cloud.aws.instances.values()) cloud.aws.probes.set(id, failing('refused', 0));
+    await watchFor(cloud, 1.5, watch);
+    expect(cloud.aws.callsOf('Instances.ofCluster')).toEqual([]);
+    expect(cloud.aws.callsOf('Instances.ofEveryCluster').length).toBeGreaterThanOrEqual(1);
+  });
+
+  it('fails its invocation when the listing fails for long, and goes on probing meanwhile', async () => {
+    const cloud = fleet(NAMES);
+    const watch = await watchFor(cloud, 5);
+    cloud.aws.failNext('Instances.ofEveryCluster', new CloudUnavailable('throttled'), { times: 100_000 });
+    cloud.aws.calls.length = 0;
+    await expect(watchFor(cloud, 60, watch)).rejects.toThrow(/instances of a1, for \d+ s: .*throttled/);
+    expect(cloud.aws.callsOf('Prober.probe').length).toBeGreaterThanOrEqual(55 * 3 * NAMES.length);
+  });
+});
+
+describe('a fleet that is too large to be swept as often as configured', () => {
+  const SIZE = 1000;
+
+  it('is swept at not quite half the rate that an account has, each cluster in its turn', async () => {
+    const cloud = fakeCloud(new FakeAws(new SimClock()));
+    for (let n = 0; n < SIZE; n += 1) healthyCluster(cloud.aws, { ...aSpec(), name: `c${n}` });
+    // What matters here is only how often they are swept.
+    cloud.aws.instances.clear();
+    const clock = cloud.clock as SimClock;
+    const watch = new Watch(cloud, CONFIG);
+    const sweptBy = async (seconds: number): Promise<readonly string[]> => {
+      const untilMs = clock.nowMs() + seconds * 1000;
+      const watching = watch.run(untilMs);
+      await clock.run(untilMs + 200);
+      await watching;
+      return cloud.aws.requests.filter((r) => r.cause.startsWith('sweep')).map((r) => r.cluster);
+    };
+    const first = await sweptBy(60);
+    expect(first.length).toBeGreaterThanOrEqual(20 + 2.4 * 55);
+    expect(first.length).toBeLessThanOrEqual(20 + 2.4 * 61);
+    const all = await sweptBy(SIZE / 2.4 - 60);
+    expect(new Set(all.slice(0, SIZE)).size, 'none a second time before all have had theirs').toBe(
+      Math.min(all.length, SIZE),
+    );
+    expect(all.length).toBeGreaterThan(0.95 * SIZE);
   });
 });
 

@@ -1,0 +1,167 @@
+/**
+ * Ships PostgreSQL's log: from the writer, or while it does not answer from the most advanced standby; from the end of the archive
+ * along the timelines, the rest of the old one first. Everything is looked up anew at each go, so that a go may end anywhere.
+ */
+import type { DbCredentials } from '../../../cloud/ports.ts';
+import { StatementRefused } from '../../../engines/postgres/connection.ts';
+import type { Replication, ServerIdentity } from '../../../engines/postgres/replication.ts';
+import type { ArchivePlace } from '../../../model/archive/keys.ts';
+import { lsnOfBytes } from '../../../model/archive/keys.ts';
+import { timelineAt, timelinePath } from '../../../model/archive/timeline.ts';
+import type { TimelinePath } from '../../../model/archive/timeline.ts';
+import type { Position } from '../../../model/lsn.ts';
+import { lsnBytes } from '../../../model/lsn.ts';
+import { ARCHIVE_SLOT } from '../../../model/postgres.ts';
+import type { ShipEnd, ShipEngine, ShipRun } from '../run.ts';
+import { borderBefore, borderBytes } from './cutter.ts';
+import { LostSlots } from './lost-slots.ts';
+import { answeringNodes, isCurrent } from './nodes.ts';
+import type { PostgresShipPorts } from './ports.ts';
+import { putHistories, resumeFrom } from './resume.ts';
+import { SegmentMemory } from './segment-memory.ts';
+import { Session } from './session.ts';
+import { keepSlot, SlotKeeper } from './slots.ts';
+import type { AnsweringNode } from './source.ts';
+import { isWriter, sources } from './source.ts';
+
+/** Where a go begins. */
+interface Beginning {
+  readonly node: AnsweringNode;
+  readonly replication: Replication;
+  readonly identity: ServerIdentity;
+  readonly place: ArchivePlace;
+  readonly path: TimelinePath;
+  readonly position: Position;
+}
+
+const SLOT_IN_USE = '55006';
+const WAL_REMOVED = '58P01';
+const LOOK_AGAIN_MS = 1000;
+
+const again = (why: string, pauseMs = LOOK_AGAIN_MS): ShipEnd => ({ kind: 'again', why, pauseMs });
+
+export function postgresShipEngine(ports: PostgresShipPorts): ShipEngine {
+  const lostSlots = new LostSlots();
+  return {
+    kind: 'postgres',
+    async ship(run) {
+      const { spec } = run;
+      const credentials = await ports.secrets.credentials(spec.credentialsSecretArn);
+      const { cluster: ledger } = await ports.ledger.read(spec.name);
+      const nodes = sources(await answeringNodes(ports, spec, credentials), ledger.writer);
+      if (nodes.length === 0) return again('no node answers');
+      lostSlots.look(run, nodes);
+      let lost: { readonly node: AnsweringNode; readonly error: StatementRefused } | null = null;
+      for (const node of nodes) {
+        try {
+          return await shipFrom(run, ports, credentials, {
+            ...{ node, lostSlots },
+            writer: ledger.writer,
+            fromEarliest: false,
+          });
+        } catch (error) {
+          if (!(error instanceof StatementRefused)) throw error;
+          if (error.sqlState === SLOT_IN_USE) return again(`${node.target.instanceId}: ${error.message}`);
+          if (error.sqlState !== WAL_REMOVED) throw error;
+          lost ??= { node, error };
+          run.log.warn('a node has not the log any more that follows the archive', {
+            ...{ cluster: spec.name, node: node.target.instanceId },
+            error,
+          });
+        }
+      }
+      if (lost === null) return again('no node answers');
+      // No node has what follows the archive: a gap. What there is from now on is archived; a base backup makes it useful.
+      // Unless it was counted when the slot said so.
+      if (!lostSlots.has(spec.name, lost.node.target.instanceId))
+        run.metrics.count('ArchiveGap', 1, { cluster: spec.name });
+      run.log.error('a part of the log is lost to the archive: take a base backup (docs/runbook.md)', {
+        ...{ cluster: spec.name, node: lost.node.target.instanceId },
+        error: lost.error,
+      });
+      const from = { node: lost.node, lostSlots, writer: ledger.writer };
+      return shipFrom(run, ports, credentials, { ...from, fromEarliest: true });
+    },
+  };
+}
+
+interface From {
+  readonly node: AnsweringNode;
+  readonly writer: string | null;
+  readonly lostSlots: LostSlots;
+  /** Not from the archive's end, but from where the node keeps its log. */
+  readonly fromEarliest: boolean;
+}
+
+async function shipFrom(
+  run: ShipRun,
+  ports: PostgresShipPorts,
+  credentials: DbCredentials,
+  from: From,
+): Promise<ShipEnd> {
+  const replication = await ports.replicate(from.node.target, credentials, ARCHIVE_SLOT);
+  try {
+    const beginning = await begin(run, ports, credentials, { ...from, replication });
+    return await streamFrom(run, ports, credentials, from, beginning);
+  } finally {
+    replication.end('this go is over');
+  }
+}
+
+/** Looks where the archive ends, and makes ready: the slot is there, and so are the histories of the timelines. */
+async function begin(
+  run: ShipRun,
+  ports: PostgresShipPorts,
+  credentials: DbCredentials,
+  { node, replication, fromEarliest }: From & { readonly replication: Replication },
+): Promise<Beginning> {
+  const { spec } = run;
+  const identity = await replication.identify();
+  const kept = await keepSlot(ports.admin, node, credentials, replication);
+  const history = identity.timeline === 1 ? null : await replication.timelineHistory(identity.timeline);
+  const path = timelinePath(identity.timeline, history);
+  const place = { cluster: spec.name, history: identity.systemId };
+  await putHistories(ports.bucket, place, path, (timeline) => replication.timelineHistory(timeline));
+  const border = borderBytes(identity.segmentBytes);
+  const earliest = lsnOfBytes(borderBefore(lsnBytes(kept), border));
+  const end = await resumeFrom(ports.bucket, place, path, kept, border);
+  run.covered(end.coveredMs);
+  const position = fromEarliest ? { timeline: timelineAt(path, earliest), lsn: earliest } : end;
+  return { node, replication, identity, place, path, position };
+}
+
+async function streamFrom(
+  run: ShipRun,
+  ports: PostgresShipPorts,
+  credentials: DbCredentials,
+  { writer, lostSlots }: From,
+  { node, replication, identity, place, position }: Beginning,
+): Promise<ShipEnd> {
+  const { instanceId } = node.target;
+  const target = lsnBytes(identity.lsn);
+  const start = lsnBytes(position.lsn);
+  if (start > target && position.timeline === identity.timeline)
+    return again(`${instanceId} is at ${identity.lsn}, the archive at ${position.lsn} already`);
+  const border = borderBytes(identity.segmentBytes);
+  const session = new Session(run, replication, {
+    ...{ place, slot: ARCHIVE_SLOT, timeline: position.timeline, start, border, target },
+    fromWriter: isWriter(node, writer),
+    memory: new SegmentMemory(border),
+  });
+  run.log.info('shipping', { cluster: run.spec.name, node: instanceId, ...position });
+  const current = isCurrent(ports, run, credentials, { node, writer });
+  const slots = new SlotKeeper(ports, run, credentials, { ...{ node, lost: lostSlots }, safe: () => session.safe });
+  try {
+    const end = await session.stream(() => run.stop() ?? current.reasonToLeave());
+    if (end.kind === 'switched') {
+      return again(`timeline ${position.timeline} ends at ${end.lsn}, and ${end.timeline} begins`, 0);
+    }
+    if (run.mode === 'drain' && session.received >= target) {
+      await run.queue.drain();
+      return { kind: 'drained' };
+    }
+    return again(`${instanceId}: ${end.why}`);
+  } finally {
+    await Promise.all([current.stop(), slots.stop()]);
+  }
+}

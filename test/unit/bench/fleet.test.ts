@@ -1,0 +1,72 @@
+/** What the fleet benchmark counts with. */
+import { describe, expect, it } from 'vitest';
+import { refusedBy, usesOf } from '../../../bench/fleet/budget.ts';
+import { apiCalls } from '../../../bench/fleet/calls.ts';
+import { fleetOptions } from '../../../bench/fleet/fleet.ts';
+import { messages } from '../../../bench/fleet/messages.ts';
+import { storm } from '../../../bench/fleet/storm.ts';
+import { parseSignal } from '../../../lambdas/signals/parse.ts';
+import { Random } from '../../../simulator/random.ts';
+
+const LIMIT = { burst: 4, perSecond: 2 };
+const times = (count: number, everyMs: number): number[] => Array.from({ length: count }, (_, n) => n * everyMs);
+
+describe("an API's bucket", () => {
+  it.each([
+    ['a burst that it holds', times(4, 0), 0],
+    ['a burst beyond it', times(10, 0), 6],
+    ['the lasting rate, for ever', times(100, 500), 0],
+    ['twice the lasting rate: every second call, when the bucket is empty', times(104, 250), 49],
+    ['nothing', [], 0],
+  ])('takes %s', (_, atMs, refused) => {
+    expect(refusedBy(LIMIT, atMs)).toBe(refused);
+  });
+
+  it('is told by its share, and what has no limit comes last', () => {
+    const calls = [
+      ...times(60, 1000).map((atMs) => ({ api: 'free', atMs })),
+      ...times(30, 0).map((atMs) => ({ api: 'x', atMs })),
+    ];
+    const [x, free] = usesOf(calls, 60, { x: LIMIT });
+    expect(x).toMatchObject({ api: 'x', calls: 30, perSecond: 0.5, peak: 30, refused: 26, share: 0.25 });
+    expect(free).toMatchObject({ api: 'free', calls: 60, peak: 1, refused: 0, share: null });
+  });
+});
+
+it('pages count: ids by the hundred, requests by ten, parameters by ten', () => {
+  const call = (operation: string, args: unknown[]) => apiCalls({ operation, args, atMs: 0 }, 25);
+  expect(call('Instances.byIds', [times(101, 1)])).toEqual(['ec2:DescribeInstances', 'ec2:DescribeInstances']);
+  expect(call('ReconcileRequests.send', [times(10, 1)])).toEqual(['sqs:SendMessageBatch']);
+  expect(call('Specs.list', [])).toHaveLength(3);
+  expect(call('Prober.probe', [{}])).toEqual([]);
+  expect(() => call('Moon.land', [])).toThrow(/Moon\.land: which API call/);
+});
+
+it('messages are the same for the same seed, of every kind, each node named before any is named again', () => {
+  const nodes = times(50, 1).map((n) => ({ id: `i-${n.toString(16).padStart(17, '0')}`, cluster: 'c' }));
+  const made = messages(500, nodes, new Random(7));
+  expect(messages(500, nodes, new Random(7))).toEqual(made);
+  const kinds = made.map((body) => parseSignal(body).kind);
+  expect(new Set(kinds)).toEqual(new Set(['signal', 'unknown', 'malformed']));
+  expect(kinds.filter((kind) => kind === 'malformed').length).toBeLessThan(20);
+  const named = messages(50, nodes, new Random(8)).flatMap((body) => /i-0[0-9a-f]{16}/.exec(body) ?? []);
+  expect(new Set(named).size).toBe(named.length);
+});
+
+it('a burst touches the clusters that it is about, and costs less when it comes together', async () => {
+  const together = await storm({ messages: 200, clusters: 10, meeting: 'together' }, 3);
+  const apart = await storm({ messages: 200, clusters: 10, meeting: 'apart' }, 3);
+  expect(together.touched).toBe(10);
+  expect(apart.touched).toBe(10);
+  expect(together.reconciles).toBeGreaterThanOrEqual(10);
+  expect(apart.reconciles).toBeGreaterThan(3 * together.reconciles);
+  expect(Object.values(together.byApi).reduce((a, b) => a + b, 0)).toBe(together.calls);
+});
+
+it.each([
+  [{ messages: '100,x', clusters: '1', seed: '1' }, /--messages names "x"; give whole numbers from 1/],
+  [{ messages: '100', clusters: '', seed: '1' }, /--clusters names ""/],
+  [{ messages: '100', clusters: '1', seed: '1,2' }, /--seed is "1,2"; give one whole number/],
+])('refuses %j', (raw, message) => {
+  expect(() => fleetOptions(raw)).toThrow(message);
+});
