@@ -1,57 +1,13 @@
 /**
- * Runs the checks in order and ends with one line, `N passed, N failed`.
+ * Runs the checks in order, tells again what failed, with its messages, and ends with one line, `N passed, N failed`.
+ *
+ * What runs on real servers and fails is run once more, alone, and the second run counts (docs/decisions/0016-…). What passed only then is
+ * told as unsteady, with its messages.
  *
  *   node scripts/check.ts          types, lint, layering, format, unit, infrastructure and contract tests
- *   node scripts/check.ts --all    also the tests on real servers (hosts' scripts, the emulated AWS) and one rehearsal
+ *   node scripts/check.ts --all    also the tests on real servers (hosts' scripts, the emulated AWS) and three rehearsals
  */
-import { spawn } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-
-interface Result {
-  readonly passed: number;
-  readonly failed: number;
-}
-
-interface Check {
-  readonly name: string;
-  readonly run: () => Promise<Result>;
-}
-
-/** Runs a command with its output on ours; answers its exit code (1 when a signal ended it). */
-function command(program: string, args: readonly string[]): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-    child.once('error', reject);
-    child.once('exit', (code) => resolve(code ?? 1));
-  });
-}
-
-const whole = (name: string, program: string, args: readonly string[]): Check => ({
-  name,
-  run: async () => ((await command(program, args)) === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }),
-});
-
-/** A vitest project; counted test by test. A run that reports no test has failed, whatever its exit code. */
-const suite = (project: string): Check => ({
-  name: `${project} tests`,
-  run: async () => {
-    const file = join(tmpdir(), `rejoin-${project}-${process.pid}.json`);
-    const code = await command('vitest', [
-      'run',
-      '--project',
-      project,
-      '--reporter=default',
-      '--reporter=json',
-      `--outputFile.json=${file}`,
-    ]);
-    const report = JSON.parse(await readFile(file, 'utf8')) as { numPassedTests: number; numFailedTests: number };
-    await rm(file, { force: true });
-    const failed = report.numFailedTests || (code === 0 && report.numPassedTests > 0 ? 0 : 1);
-    return { passed: report.numPassedTests, failed };
-  },
-});
+import { type Check, rehearsal, type Result, suite, suiteOnServers, whole } from './checks.ts';
 
 const quick: readonly Check[] = [
   whole('types', 'tsc', []),
@@ -65,22 +21,19 @@ const quick: readonly Check[] = [
 ];
 
 const onServers: readonly Check[] = [
-  suite('nodes'),
-  suite('cloud'),
-  whole('rehearsal', 'node', ['rehearsal/main.ts', '--scenario', 'terminate-node']),
-  whole('rehearsal of PostgreSQL', 'node', [
-    'rehearsal/main.ts',
-    '--engine',
-    'postgres',
-    '--scenario',
-    'terminate-writer',
-  ]),
+  suiteOnServers('nodes'),
+  suiteOnServers('cloud'),
+  rehearsal('rehearsal', ['--scenario', 'terminate-node']),
+  rehearsal('rehearsal of PostgreSQL', ['--engine', 'postgres', '--scenario', 'terminate-writer']),
+  rehearsal('rehearsal of a restore', ['--engine', 'postgres', '--scenario', 'restore-to-time']),
 ];
 
 const checks = process.argv.includes('--all') ? [...quick, ...onServers] : quick;
 let passed = 0;
 let failed = 0;
 const failures: string[] = [];
+const unsteady: string[] = [];
+const told = (texts: readonly string[] = []): string[] => texts.map((text) => text.replaceAll(/^/gm, '  '));
 for (const check of checks) {
   const startedAtMs = Date.now();
   const result = await check.run().catch((error: unknown): Result => {
@@ -89,12 +42,15 @@ for (const check of checks) {
   });
   passed += result.passed;
   failed += result.failed;
-  if (result.failed > 0) failures.push(check.name);
+  if (result.failed > 0) failures.push(check.name, ...told(result.failures));
+  else unsteady.push(...told(result.unsteady));
   const took = ((Date.now() - startedAtMs) / 1000).toFixed(1);
   console.log(
     `${result.failed > 0 ? 'FAILED' : 'ok'}  ${check.name}: ${result.passed} passed, ${result.failed} failed, ${took} s\n`,
   );
 }
-if (failures.length > 0) console.log(`failed: ${failures.join(', ')}`);
+if (unsteady.length > 0)
+  console.log(`unsteady (failed, and passed when run again, alone; find out why):\n${unsteady.join('\n')}\n`);
+if (failures.length > 0) console.log(`failed:\n${failures.join('\n')}\n`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
