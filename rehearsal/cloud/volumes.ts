@@ -64,14 +64,18 @@ async function attach(ctx: HostsContext, params: QueryParams): Promise<AwsRespon
   return response;
 }
 
-/** moto's record and the mount go together. */
+/** The mount goes before moto's record: a volume that EC2 calls available is with nobody. */
 async function unplug(ctx: HostsContext, machine: Machine, volumeId: string, device: string): Promise<AwsResponse> {
+  if (device === ctx.dataDevice) await mountData(machine.hostDir, null);
   const response = await callMotoEc2(ctx.moto, 'DetachVolume', {
     VolumeId: volumeId,
     InstanceId: machine.id,
     Device: device,
   });
-  if (response.status === 200 && device === ctx.dataDevice) await mountData(machine.hostDir, null);
+  if (response.status !== 200) {
+    if (device === ctx.dataDevice) await mountData(machine.hostDir, volumeData(ctx, volumeId));
+    return response;
+  }
   ctx.emit('instance', `${volumeId} detached from ${machine.id}`, { volumeId });
   return response;
 }
