@@ -4,8 +4,18 @@ import { SPEC_PREFIX, parseSpec } from '../model/spec.ts';
 
 export const parameterName = (cluster: string): string => `${SPEC_PREFIX}${cluster}`;
 
-/** Never throws: what is wrong is in the answer. */
+const lastRead = new Map<string, { readonly text: string; readonly result: SpecResult }>();
+
+/** Never throws: what is wrong is in the answer. A text that was read before, as nearly every one was, is not checked again. */
 export function specFromParameter(cluster: string, text: string): SpecResult {
+  const last = lastRead.get(cluster);
+  if (last?.text === text) return last.result;
+  const result = checked(cluster, text);
+  lastRead.set(cluster, { text, result });
+  return result;
+}
+
+function checked(cluster: string, text: string): SpecResult {
   let value: unknown;
   try {
     value = JSON.parse(text);

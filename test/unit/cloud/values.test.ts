@@ -128,6 +128,18 @@ describe('a specification’s parameter', () => {
     );
   });
 
+  it('is checked again when its text has changed, and once for each cluster while it has not', () => {
+    const text = JSON.stringify(aSpec({ name: 'orders' }));
+    const first = specFromParameter('orders', text);
+    expect(first).toMatchObject({ ok: true, spec: { name: 'orders', nodes: 3 } });
+    expect(specFromParameter('billing', text).ok).toBe(false);
+    expect(specFromParameter('orders', text)).toBe(first);
+    const changed = specFromParameter('orders', JSON.stringify(aSpec({ name: 'orders', nodes: 5 })));
+    expect(changed).toMatchObject({ ok: true, spec: { nodes: 5 } });
+    expect(specFromParameter('orders', 'no JSON').ok).toBe(false);
+    expect(specFromParameter('orders', text)).toMatchObject({ ok: true, spec: { nodes: 3 } });
+  });
+
   it('names the mend when it is of another cluster', () => {
     const result = specFromParameter('orders', JSON.stringify(aSpec({ name: 'billing' })));
     expect(result).toMatchObject({ ok: false, problems: [{ path: 'name', received: '"billing"' }] });
