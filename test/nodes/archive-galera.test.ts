@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { keyOf } from '../../lambdas/model/archive/keys.ts';
 import { processesOf } from '../../rehearsal/cloud/hosts-processes.ts';
+import { ended } from '../support/archive/ended.ts';
 import type { Log } from '../support/archive/binlogs.ts';
 import { asAnotherNode, endOf, logsOf, storeLogs } from '../support/archive/binlogs.ts';
 import { compress, sha256, storePlan } from '../support/archive/plans.ts';
@@ -51,16 +52,11 @@ describe('MariaDB from the archive', () => {
       { BUCKET: s3.bucket, ...parameters },
       { ...s3.env, REJOIN_WATCH_SECONDS: '10', REJOIN_S3_ATTEMPTS: '3' },
     );
-  /** Asks until it has ended, as the plane does. */
   const finish = (
     what: 'backup' | 'restore',
     h: Host | undefined,
     parameters: Readonly<Record<string, string>>,
-  ): Promise<ScriptResult> =>
-    eventually(`${what} on ${host(h).id}`, 60, async () => {
-      const result = await ask(h, what, parameters);
-      return result.json?.['state'] === 'running' ? undefined : result;
-    });
+  ): Promise<ScriptResult> => ended(`${what} on ${host(h).id}`, () => ask(h, what, parameters));
   const backUp = (upload = UPLOAD): Promise<ScriptResult> =>
     finish('backup', a, { KEY: base, UPLOAD_ID: upload, PART_BYTES });
   const restore = (key: string): Promise<ScriptResult> => finish('restore', r, { PLAN: key });
@@ -144,7 +140,7 @@ describe('MariaDB from the archive', () => {
       for (let n = 0; writing; n += 1)
         await write(`INSERT INTO t (v) VALUES ('beside ${n}'); UPDATE t SET v = '${n}' WHERE id = 1`);
     })();
-    looked = await must(host(a).script('checksum', { LIVE: 'yes' }, { REJOIN_WATCH_SECONDS: '20' }));
+    looked = await must(ended('checksums', () => host(a).script('checksum', { LIVE: 'yes' })));
     writing = false;
     await writer;
     expect(looked).toMatchObject({ state: 'done', tables: 2, position: expect.stringMatching(/^0-1-\d+$/) as string });
@@ -197,7 +193,8 @@ describe('MariaDB from the archive', () => {
       state: 'restored',
       restoredTo: name === null ? looked['position'] : marks[name]?.gtid,
     });
-    if (name === null) expect(await must(host(r).script('checksum', { LIVE: 'no' }))).toEqual(looked);
+    if (name === null)
+      expect(await must(ended('checksums', () => host(r).script('checksum', { LIVE: 'no' })))).toEqual(looked);
     else expect(await content(r)).toBe(marks[name]?.content);
     expect(await status(host(r), 'wsrep_cluster_status')).toBe('Primary');
     expect(await status(host(r), 'wsrep_cluster_state_uuid')).not.toBe(place.history);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { keyOf } from '../../lambdas/model/archive/keys.ts';
 import { processesOf } from '../../rehearsal/cloud/hosts-processes.ts';
+import { ended } from '../support/archive/ended.ts';
 import { bytesOf, segmentStart, sha256, storePlan, storeWal } from '../support/archive/plans.ts';
 import { startS3 } from '../support/archive/s3.ts';
 import type { S3 } from '../support/archive/s3.ts';
@@ -39,16 +40,11 @@ describe('PostgreSQL from the archive', () => {
       { BUCKET: s3.bucket, ...parameters },
       { ...s3.env, REJOIN_WATCH_SECONDS: '10', REJOIN_S3_ATTEMPTS: '3' },
     );
-  /** Asks until it has ended, as the plane does. */
   const finish = (
     what: 'backup' | 'restore',
     h: Host | undefined,
     parameters: Readonly<Record<string, string>>,
-  ): Promise<ScriptResult> =>
-    eventually(`${what} on ${host(h).id}`, 60, async () => {
-      const result = await ask(h, what, parameters);
-      return result.json?.['state'] === 'running' ? undefined : result;
-    });
+  ): Promise<ScriptResult> => ended(`${what} on ${host(h).id}`, () => ask(h, what, parameters));
   const backUp = (upload = UPLOAD): Promise<ScriptResult> =>
     finish('backup', b, { KEY: base, UPLOAD_ID: upload, PART_BYTES });
   const restore = (key: string): Promise<ScriptResult> => finish('restore', r, { PLAN: key });
@@ -136,7 +132,7 @@ describe('PostgreSQL from the archive', () => {
     await insert(a, 'two');
     await mark(a, 'two');
     await sameRowsOfT();
-    looked = await must(host(b).script('checksum', { LIVE: 'yes' }, { REJOIN_WATCH_SECONDS: '20' }));
+    looked = await must(ended('checksums', () => host(b).script('checksum', { LIVE: 'yes' })));
     expect(looked).toMatchObject({ state: 'done', rows: expect.any(Number) as number });
     expect(await host(b).sql('SELECT pg_get_wal_replay_pause_state()')).toBe('not paused');
     expect((await host(a).script('checksum', { LIVE: 'yes' })).code, 'a primary cannot be held').toBe(12);
@@ -217,7 +213,11 @@ describe('PostgreSQL from the archive', () => {
     expect(place).toMatch(name === 'five' || name === 'four' ? /^3\// : /^2\//);
     if (target()[0] === 'lsn') expect(place).toBe(target()[1]);
     if (what === 'a place') {
-      const { digest, tables, rows: count } = await must(host(r).script('checksum', { LIVE: 'no' }));
+      const {
+        digest,
+        tables,
+        rows: count,
+      } = await must(ended('checksums', () => host(r).script('checksum', { LIVE: 'no' })));
       expect({ digest, tables, rows: count }).toEqual({
         digest: looked['digest'],
         tables: looked['tables'],

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { keyOf } from '../../lambdas/model/archive/keys.ts';
 import { processesOf } from '../../rehearsal/cloud/hosts-processes.ts';
+import { ended } from '../support/archive/ended.ts';
 import { bytesOf, segmentStart, storePlan, storeWal } from '../support/archive/plans.ts';
 import { startS3 } from '../support/archive/s3.ts';
 import type { S3 } from '../support/archive/s3.ts';
@@ -36,11 +37,13 @@ describe('a replica out of the archive', () => {
   let end = '';
 
   const finish = (host: Host, name: 'backup' | 'restore', parameters: Readonly<Record<string, string>>) =>
-    eventually(`${name} on ${host.id}`, 150, async (): Promise<ScriptResult | undefined> => {
-      const env = { ...s3.env, REJOIN_WATCH_SECONDS: '10', REJOIN_S3_ATTEMPTS: '9' };
-      const result = await host.script(name, { BUCKET: s3.bucket, ...parameters }, env);
-      return result.json?.['state'] === 'running' ? undefined : result;
-    });
+    ended(`${name} on ${host.id}`, () =>
+      host.script(
+        name,
+        { BUCKET: s3.bucket, ...parameters },
+        { ...s3.env, REJOIN_WATCH_SECONDS: '10', REJOIN_S3_ATTEMPTS: '9' },
+      ),
+    );
   const restore = (plan = key): Promise<ScriptResult> => finish(joiner, 'restore', { PLAN: plan, FINISH: 'standby' });
   const prepare = (): Promise<ScriptResult> => joiner.script('prepare', { SOURCE: 'peer', VOLUME_ID: 'none' });
   const flushed = (host: Host): Promise<string> => host.sql('SELECT pg_current_wal_flush_lsn()');
