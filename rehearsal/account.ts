@@ -9,7 +9,7 @@ import { createEnvironment, DATA_DEVICE, type Environment } from './environment.
 import { troubleOf, type Ground } from './ground.ts';
 import { ledgerOf, tableOf } from './ledger.ts';
 import { startObserver, type Observer } from './observer.ts';
-import type { RehearsalOptions } from './options.ts';
+import type { BuildOptions } from './options.ts';
 import { archiveBucketOf, deployPlane, machinesOf, queueOf } from './plane.ts';
 import type { Timeline } from './ui/timeline.ts';
 import { World } from './world.ts';
@@ -48,7 +48,7 @@ async function openEndpoints(ground: Ground, environment: Environment): Promise<
 /** Deploys Rejoin, and `meanwhile` does what the platform team does beside it. Nothing runs yet (`Cloud.run`). */
 export async function openAccount(
   ground: Ground,
-  { scenario }: RehearsalOptions,
+  { scenario }: BuildOptions,
   timeline: Timeline,
   cleanup: Cleanup,
   meanwhile: (environment: Environment) => Promise<void>,

@@ -11,7 +11,7 @@ import { goElsewhere } from './elsewhere.ts';
 import type { Environment } from './environment.ts';
 import { breakGround, troubleOf, troublesOf, type Ground } from './ground.ts';
 import type { Observer } from './observer.ts';
-import type { RehearsalOptions } from './options.ts';
+import type { BuildOptions } from './options.ts';
 import { launchHosts } from './seed.ts';
 import { incidentStory } from './stories.ts';
 import type { Timeline } from './ui/timeline.ts';
@@ -38,7 +38,7 @@ export interface Built {
 }
 
 /** Builds everything; what it starts is handed to `cleanup` as it starts. */
-export async function build(options: RehearsalOptions, timeline: Timeline, cleanup: Cleanup): Promise<Built> {
+export async function build(options: BuildOptions, timeline: Timeline, cleanup: Cleanup): Promise<Built> {
   const startedAtMs = Date.now();
   timeline.progress(() => 'building the world');
   const ground = await breakGround(options, timeline, cleanup);

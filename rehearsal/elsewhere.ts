@@ -4,7 +4,7 @@ import { openAccount, worldOf } from './account.ts';
 import type { Cleanup } from './cleanup.ts';
 import type { Client } from './client/client.ts';
 import { breakGround, type Ground } from './ground.ts';
-import type { RehearsalOptions } from './options.ts';
+import type { BuildOptions } from './options.ts';
 import type { Timeline } from './ui/timeline.ts';
 import type { World } from './world.ts';
 
@@ -12,7 +12,7 @@ const THERE = { account: '210987654321', region: 'eu-central-1' } as const;
 
 /** Opens it, declares the same cluster there, and lets the plane run. `client` is who has written to the first one. */
 export async function goElsewhere(
-  options: RehearsalOptions,
+  options: BuildOptions,
   timeline: Timeline,
   cleanup: Cleanup,
   client: Client,

@@ -14,7 +14,7 @@ import { createHosts, type Hosts } from './cloud/hosts.ts';
 import type { Engine } from './engines/engine.ts';
 import { DATA_DEVICE } from './environment.ts';
 import { iamGate, type IamGate } from './iam/gate.ts';
-import type { RehearsalOptions } from './options.ts';
+import type { BuildOptions } from './options.ts';
 import { installPartitions, type Partitions } from './partition.ts';
 import { listenForSignals, type Signals } from './signals.ts';
 import { cloudStory } from './stories.ts';
@@ -40,7 +40,7 @@ export type Place = Partial<Pick<Cloud, 'account' | 'region'>>;
 
 /** What it starts is handed to `cleanup` as it starts. */
 export async function breakGround(
-  options: RehearsalOptions,
+  options: BuildOptions,
   timeline: Timeline,
   cleanup: Cleanup,
   where: Place = {},
@@ -92,7 +92,7 @@ export async function breakGround(
 }
 
 async function workFolder(
-  options: RehearsalOptions,
+  options: BuildOptions,
   addresses: AddressBlock,
   timeline: Timeline,
   cleanup: Cleanup,

@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { EngineKind } from '../lambdas/model/spec.ts';
 import { ENGINES, engineFor } from './engines/index.ts';
-import { EVENTS, type EventsMode, type RehearsalOptions } from './options.ts';
+import { DELAYS, EVENTS, type EventsMode, type RehearsalOptions } from './options.ts';
 import { rehearse } from './rehearse.ts';
 import { limitsFor, type Scenario } from './scenarios/scenario.ts';
 import { isFor, scenarioNamed, scenarios } from './scenarios/index.ts';
@@ -55,11 +55,21 @@ const program = new Command('npm start --')
   .option('--report <file>', 'write the report as JSON')
   .option('--keep', 'leave everything up at the end, and print how to reach it; Ctrl-C ends it', false)
   .option('--list', 'list the scenarios and exit', false)
-  .option('--event-delay <ms>', 'from a change of an instance to its event in the queue', whole(0, HOUR_MS), 500)
-  .option('--boot <ms>', 'from RunInstances to a running host', whole(0, HOUR_MS), 8000)
-  .option('--shutdown <ms>', 'the longest a clean shutdown of a host may take', whole(0, HOUR_MS), 10_000)
-  .option('--power-off <ms>', 'from the end of a clean shutdown to EC2 saying terminated', whole(0, HOUR_MS), 5000)
-  .option('--force-stop <ms>', 'from a forced StopInstances to stopped', whole(0, HOUR_MS), 5000)
+  .option(
+    '--event-delay <ms>',
+    'from a change of an instance to its event in the queue',
+    whole(0, HOUR_MS),
+    DELAYS.eventMs,
+  )
+  .option('--boot <ms>', 'from RunInstances to a running host', whole(0, HOUR_MS), DELAYS.bootMs)
+  .option('--shutdown <ms>', 'the longest a clean shutdown of a host may take', whole(0, HOUR_MS), DELAYS.shutdownMs)
+  .option(
+    '--power-off <ms>',
+    'from the end of a clean shutdown to EC2 saying terminated',
+    whole(0, HOUR_MS),
+    DELAYS.powerOffMs,
+  )
+  .option('--force-stop <ms>', 'from a forced StopInstances to stopped', whole(0, HOUR_MS), DELAYS.forceStopMs)
   .option('--seed <n>', 'for what is random: injected faults', whole(0, 2 ** 31), 1)
   .option('--dir <path>', 'work folder; a new one under the temporary folder unless given')
   .addHelpText(

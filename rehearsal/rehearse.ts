@@ -12,15 +12,14 @@ import type { Comparison, Engine } from './engines/engine.ts';
 import { judge, type AllowedLoss } from './judge.ts';
 import { variantOf, type RehearsalOptions } from './options.ts';
 import { clientSection, type FinalNode, type Report, type Verdict } from './report.ts';
-import { whole } from './scenarios/healing.ts';
+import { INTERRUPTED, untilSignal } from './interrupt.ts';
+import { ready } from './scenarios/healing.ts';
 import { limitsFor } from './scenarios/scenario.ts';
 import { Timeline } from './ui/timeline.ts';
 import * as variants from './variants.ts';
 import type { Measured, World, WorldState } from './world.ts';
 
-const READY_WITHIN_SECONDS = 180;
 const ARCHIVED_WITHIN_SECONDS = 240;
-const WARM_UP_WRITES = 100;
 
 /** How a rehearsal ended: every promise held, one was broken, or a person had enough before the verdict. */
 export type Ending = 'passed' | 'failed' | 'interrupted';
@@ -29,7 +28,10 @@ export type Ending = 'passed' | 'failed' | 'interrupted';
 export async function rehearse(options: RehearsalOptions): Promise<Ending> {
   const timeline = new Timeline();
   const cleanup = new Cleanup();
-  const interrupted = untilSignal(timeline);
+  const interrupted = untilSignal(() => {
+    timeline.quiet();
+    timeline.add('stage', INTERRUPTED);
+  });
   let verdict = 'interrupted' as Ending;
   const work = carryOut(options, timeline, cleanup, async (passed) => {
     verdict = passed ? 'passed' : 'failed';
@@ -50,22 +52,6 @@ export async function rehearse(options: RehearsalOptions): Promise<Ending> {
   }
 }
 
-/** Resolves at the first Ctrl-C or SIGTERM; a second one ends the process at once. */
-function untilSignal(timeline: Timeline): Promise<'interrupted'> {
-  return new Promise((done) => {
-    let seen = false;
-    const onSignal = (): void => {
-      if (seen) process.exit(130);
-      seen = true;
-      timeline.quiet();
-      timeline.add('stage', 'interrupted; ending everything (once more to leave at once)');
-      done('interrupted');
-    };
-    process.on('SIGINT', onSignal);
-    process.on('SIGTERM', onSignal);
-  });
-}
-
 async function carryOut(
   options: RehearsalOptions,
   timeline: Timeline,
@@ -76,12 +62,7 @@ async function carryOut(
   timeline.add('stage', `scenario ${scenario.name} (${variantOf(options)}): ${scenario.summary}`);
   const built = await build(options, timeline, cleanup);
   const { world } = built;
-  await world.until('the plane to have the new cluster as declared', whole(world.nodeCount), READY_WITHIN_SECONDS);
-  await world.until(
-    'the client to be warm',
-    () => world.client.figures().writesAcknowledged >= WARM_UP_WRITES,
-    READY_WITHIN_SECONDS,
-  );
+  await ready(world);
   if (scenario.archive !== undefined) await untilArchived(world);
   const atStart = begin(built, timeline);
   variants.begin(built.cloud, options);

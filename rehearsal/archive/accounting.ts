@@ -1,5 +1,5 @@
 /** What a restored database holds, compared with what the client had written by then. Pure. */
-import type { Acknowledgement } from '../client/client.ts';
+import type { Acknowledgement } from '../client/journal.ts';
 
 /** The figures of one restore, for the report. */
 export interface RestoreFigures {

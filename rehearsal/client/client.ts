@@ -3,6 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { DirectAcknowledgement } from './direct.ts';
+import { acknowledgementIn, completeLines, directIn, readingOn, type Acknowledgement } from './journal.ts';
 import type { ClientFigures, ClientOptions, DirectNode, FromClient, ToClient } from './messages.ts';
 
 const STOP_WITHIN_MS = 5000;
@@ -16,17 +17,12 @@ export interface Client {
   nodes(nodes: readonly DirectNode[]): void;
   /** What was acknowledged so far; the last few may not be in it yet. */
   acknowledged(): Promise<readonly Acknowledgement[]>;
+  /** What was acknowledged since the last call, and to the direct writers; the last few may come with the next. */
+  news(): Promise<Omit<Journal, 'figures'>>;
   /** Ends the client; answers its last figures and everything that was acknowledged. */
   stop(): Promise<Journal>;
   /** Ends the process whatever it does. */
   kill(): void;
-}
-
-/** One row that was acknowledged through the writer endpoint. Times by the client's clock, in milliseconds since the epoch. */
-export interface Acknowledgement {
-  readonly id: number;
-  readonly beganAtMs: number;
-  readonly acknowledgedAtMs: number;
 }
 
 export interface Journal {
@@ -53,21 +49,12 @@ const NOTHING_YET: ClientFigures = {
 const linesOf = async (file: string): Promise<string[]> =>
   (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
 
-function acknowledgementIn(line: string): Acknowledgement {
-  const [id = 0, beganAtMs = 0, acknowledgedAtMs = 0] = line.split(' ').map(Number);
-  return { id, beganAtMs, acknowledgedAtMs };
-}
-
 /** What the worker has left behind. Throws when a file is missing: then nothing is proven. */
 async function journalOf(options: ClientOptions): Promise<Omit<Journal, 'figures'>> {
   const lines = options.directJournal === null ? [] : await linesOf(options.directJournal);
   return {
     acknowledged: (await linesOf(options.journal)).map(acknowledgementIn),
-    direct: lines.map((line) => {
-      const [node = '', ...numbers] = line.split(' ');
-      const [sequence = 0, beganAtMs = 0, acknowledgedAtMs = 0] = numbers.map(Number);
-      return { node, sequence, beganAtMs, acknowledgedAtMs };
-    }),
+    direct: lines.map(directIn),
   };
 }
 
@@ -76,6 +63,8 @@ export function startClient(options: ClientOptions): Client {
   const child: ChildProcess = fork(fileURLToPath(new URL('./worker.ts', import.meta.url)), [JSON.stringify(options)], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
+  const readOn = readingOn(options.journal);
+  const readDirectOn = readingOn(options.directJournal);
   let latest = NOTHING_YET;
   child.on('message', (message: FromClient) => {
     latest = message.figures;
@@ -87,15 +76,11 @@ export function startClient(options: ClientOptions): Client {
     reset: () => void send({ kind: 'reset' }),
     nodes: (nodes) => void send({ kind: 'nodes', nodes }),
     kill: () => void child.kill('SIGKILL'),
-    acknowledged: async () => {
-      const text = await readFile(options.journal, 'utf8');
-      // The last line may be written at this moment.
-      return text
-        .slice(0, text.lastIndexOf('\n') + 1)
-        .split('\n')
-        .filter((line) => line !== '')
-        .map(acknowledgementIn);
-    },
+    acknowledged: async () => completeLines(await readFile(options.journal, 'utf8')).map(acknowledgementIn),
+    news: async () => ({
+      acknowledged: (await readOn()).map(acknowledgementIn),
+      direct: (await readDirectOn()).map(directIn),
+    }),
     stop: async () => {
       const ended = new Promise<void>((resolve, reject) => {
         const timer = setTimeout(() => {

@@ -17,8 +17,6 @@ export interface DirectAcknowledgement {
 export interface DirectWriters {
   /** Begins with new nodes, ends with those that are gone. */
   write(nodes: readonly DirectNode[]): void;
-  /** In the order in which they came. */
-  readonly acknowledged: readonly DirectAcknowledgement[];
   stop(): void;
 }
 
@@ -30,8 +28,12 @@ const RETRY_MS = 60;
 const PATIENCE_MS = 1500;
 const HANGING_AT_MOST = 4;
 
-export function startDirectWriters(open: OpenSession, login: Login): DirectWriters {
-  const acknowledged: DirectAcknowledgement[] = [];
+/** `onAcknowledged` hears of each row in the order in which they came. */
+export function startDirectWriters(
+  open: OpenSession,
+  login: Login,
+  onAcknowledged: (a: DirectAcknowledgement) => void,
+): DirectWriters {
   const running = new Map<string, { stopped: boolean }>();
   const write = (nodes: readonly DirectNode[]): void => {
     for (const [id, run] of running) {
@@ -43,10 +45,10 @@ export function startDirectWriters(open: OpenSession, login: Login): DirectWrite
       if (running.has(node.id)) continue;
       const run = { stopped: false };
       running.set(node.id, run);
-      void writeTo(node, open, login, run, (a) => acknowledged.push(a));
+      void writeTo(node, open, login, run, onAcknowledged);
     }
   };
-  return { write, acknowledged, stop: () => write([]) };
+  return { write, stop: () => write([]) };
 }
 
 /** Row after row to one node, each of its own sequence number. Never throws; ends when told. */

@@ -14,7 +14,7 @@ export interface ClientOptions {
   readonly maxLifetimeMs: number;
   /** Where acknowledgements are written as they come, one a line: id, when the write began, when it was acknowledged. */
   readonly journal: string;
-  /** Where the acknowledgements of the direct writers are written at the end (`direct.ts`); null: there are none. */
+  /** The same of the direct writers (`direct.ts`): node, sequence, began, acknowledged; null: there are none. */
   readonly directJournal: string | null;
 }
 

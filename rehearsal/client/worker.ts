@@ -8,10 +8,9 @@
  * and only then writes again.
  */
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { createWriteStream, type WriteStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startDirectWriters, type DirectWriters } from './direct.ts';
+import { startDirectWriters, type DirectAcknowledgement, type DirectWriters } from './direct.ts';
 import type { ClientFigures, ClientOptions, FromClient, ToClient } from './messages.ts';
 import { sessionsOf } from './sessions/index.ts';
 import type { Server, Session } from './sessions/session.ts';
@@ -23,9 +22,12 @@ const RETRY_MS = 20;
 const CONNECT_TIMEOUT_MS = 3000;
 const KEPT_ERRORS = 12;
 
-/** Written as they come, so that it can be read while the client writes on. */
+/** Written as they come, so that they can be read while the client writes on. */
 const journal = createWriteStream(options.journal);
-const direct: DirectWriters | null = options.directJournal === null ? null : startDirectWriters(open, login);
+const directJournal = options.directJournal === null ? null : createWriteStream(options.directJournal);
+const directCounts: Record<string, number> = {};
+const direct: DirectWriters | null =
+  directJournal === null ? null : startDirectWriters(open, login, (a) => noteDirect(directJournal, a));
 const figures = {
   writesAcknowledged: 0,
   writeErrors: 0,
@@ -40,10 +42,15 @@ const figures = {
 let stopping = false;
 
 function snapshot(): ClientFigures {
-  const byNode: Record<string, number> = {};
-  for (const { node } of direct?.acknowledged ?? []) byNode[node] = (byNode[node] ?? 0) + 1;
-  return { ...figures, errors: [...figures.errors], direct: byNode };
+  return { ...figures, errors: [...figures.errors], direct: { ...directCounts } };
 }
+
+function noteDirect(to: WriteStream, { node, sequence, beganAtMs, acknowledgedAtMs }: DirectAcknowledgement): void {
+  if (stopping) return;
+  directCounts[node] = (directCounts[node] ?? 0) + 1;
+  to.write(`${[node, sequence, beganAtMs, acknowledgedAtMs].join(' ')}\n`);
+}
+
 const tell = (message: FromClient): void => void process.send?.(message);
 
 function note(what: string, error: unknown): void {
@@ -91,6 +98,7 @@ class Link {
 }
 
 function acknowledge(id: number, beganAtMs: number): void {
+  if (stopping) return; // the journal is closed: nobody is told of this one
   const now = Date.now();
   if (figures.lastAcknowledgedAtMs !== null && now - figures.lastAcknowledgedAtMs > figures.writeOutageMs) {
     figures.writeOutageMs = now - figures.lastAcknowledgedAtMs;
@@ -152,11 +160,9 @@ async function readOn(): Promise<void> {
 
 async function stop(): Promise<void> {
   stopping = true;
-  journal.end();
-  await once(journal, 'finish');
-  if (direct !== null && options.directJournal !== null) {
-    const lines = direct.acknowledged.map((a) => [a.node, a.sequence, a.beganAtMs, a.acknowledgedAtMs].join(' '));
-    await writeFile(options.directJournal, `${lines.join('\n')}\n`);
+  for (const stream of [journal, directJournal]) {
+    stream?.end();
+    if (stream !== null) await once(stream, 'finish');
   }
   tell({ kind: 'stopped', figures: snapshot() });
   process.exit(0);

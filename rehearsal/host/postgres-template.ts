@@ -49,7 +49,7 @@ CREATE TABLE writes (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id big
 CREATE INDEX ON writes (id);
 CREATE TABLE confirmations (id bigint NOT NULL, at timestamptz NOT NULL DEFAULT now());
 CREATE TABLE direct (node text NOT NULL, sequence bigint NOT NULL, at_ms bigint NOT NULL);
-GRANT SELECT, INSERT ON writes, confirmations, direct TO ${POSTGRES_ACCOUNTS.app.user};
+GRANT SELECT, INSERT, DELETE ON writes, confirmations, direct TO ${POSTGRES_ACCOUNTS.app.user};
 GRANT CREATE ON SCHEMA public TO ${POSTGRES_ACCOUNTS.app.user};
 `;
 

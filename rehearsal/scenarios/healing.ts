@@ -3,6 +3,8 @@ import type { Measured, World, WorldState } from '../world.ts';
 
 const HEAL_WITHIN_SECONDS = 240;
 const ROUTE_WITHIN_SECONDS = 60;
+const READY_WITHIN_SECONDS = 180;
+const WARM_UP_WRITES = 100;
 
 /** Traffic no longer goes to any of `lost`, and writes have a target. */
 export const routedAway =
@@ -33,6 +35,16 @@ export const whole =
       state.problems.length === 0
     );
   };
+
+/** A world that was just built: waits until the plane has it as declared, and the client writes. */
+export async function ready(world: World): Promise<void> {
+  await world.until('the plane to have the new cluster as declared', whole(world.nodeCount), READY_WITHIN_SECONDS);
+  await world.until(
+    'the client to be warm',
+    () => world.client.figures().writesAcknowledged >= WARM_UP_WRITES,
+    READY_WITHIN_SECONDS,
+  );
+}
 
 /**
  * Injects the fault and follows the healing to its end. `lost` are the nodes that the fault takes.

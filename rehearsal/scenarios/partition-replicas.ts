@@ -26,7 +26,7 @@ export const partitionReplicas: Scenario = {
     await world.until('writes to go on', () => world.client.figures().writesAcknowledged > toldAt + 20, 30);
     const routedAtMs = Date.now();
     await sleep(ALONE_MS);
-    noFailover(world, writer);
+    noFailover(world, writer, faultAtMs);
     world.timeline.add('check', 'writes go on, there is no failover');
     world.timeline.add('fault', 'the network is healed');
     await world.network.heal();

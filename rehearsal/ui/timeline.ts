@@ -31,6 +31,7 @@ export class Timeline {
   private originMs = Date.now();
   private readonly live: boolean;
   private readonly write: (line: string) => void;
+  private readonly shown: (voice: Voice) => boolean;
   private status: () => string = () => '';
   private lastLineAtMs = Date.now();
   private timer: NodeJS.Timeout | null = null;
@@ -38,9 +39,18 @@ export class Timeline {
   constructor(
     live: boolean = process.stdout.isTTY === true,
     write: (line: string) => void = (line) => console.log(line),
+    shown: (voice: Voice) => boolean = () => true,
   ) {
     this.live = live;
     this.write = write;
+    this.shown = shown;
+  }
+
+  /** Shows what was kept since then, also what is not shown as it comes. `sinceMs` is a time of the timeline. */
+  tellAgain(sinceMs: number): void {
+    for (const { atMs, what } of this.entries.filter((e) => e.atMs >= sinceMs)) {
+      this.write(`${pc.dim(seconds(atMs))}  ${shortened(what)}`);
+    }
   }
 
   /** From here on, times count from now. What came before is kept with negative times. */
@@ -57,6 +67,7 @@ export class Timeline {
   add(voice: Voice, what: string, atEpochMs: number = Date.now()): void {
     const atMs = atEpochMs - this.originMs;
     this.entries.push({ atMs, what });
+    if (!this.shown(voice)) return;
     if (this.live) logUpdate.clear();
     this.write(`${pc.dim(seconds(atMs))}  ${painted[voice](shortened(what))}`);
     this.lastLineAtMs = Date.now();

@@ -1,11 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startDirectWriters, type DirectWriters } from '../../../rehearsal/client/direct.ts';
+import {
+  startDirectWriters,
+  type DirectAcknowledgement,
+  type DirectWriters,
+} from '../../../rehearsal/client/direct.ts';
 import { ReadOnly, type OpenSession, type Session } from '../../../rehearsal/client/sessions/session.ts';
 
 const login = { user: 'u', password: 'p', database: 'd' };
 const node = (id: string) => ({ id, host: id, port: 1 });
 let writers: DirectWriters | null = null;
+let acknowledged: DirectAcknowledgement[] = [];
+const start = (open: OpenSession): DirectWriters => {
+  acknowledged = [];
+  return startDirectWriters(open, login, (a) => acknowledged.push(a));
+};
 afterEach(() => writers?.stop());
 
 /** A node that answers each direct row as `answer` says. */
@@ -31,21 +40,20 @@ const until = async (what: string, condition: () => boolean): Promise<void> => {
     await sleep(10);
   }
 };
-const count = (id: string): number => writers?.acknowledged.filter((a) => a.node === id).length ?? 0;
+const count = (id: string): number => acknowledged.filter((a) => a.node === id).length;
 
 describe('direct writers', () => {
   it('remember what is acknowledged, with its times and in order, and nothing of a standby', async () => {
-    writers = startDirectWriters(
+    writers = start(
       opening({
         'i-a': () => Promise.resolve(),
         'i-b': () => Promise.reject(new ReadOnly('standby')),
       }),
-      login,
     );
     writers.write([node('i-a'), node('i-b'), node('i-down')]);
     await until('five rows', () => count('i-a') >= 5);
-    expect(writers.acknowledged.slice(0, 5).map((a) => a.sequence)).toEqual([1, 2, 3, 4, 5]);
-    expect(writers.acknowledged.every((a) => a.beganAtMs <= a.acknowledgedAtMs)).toBe(true);
+    expect(acknowledged.slice(0, 5).map((a) => a.sequence)).toEqual([1, 2, 3, 4, 5]);
+    expect(acknowledged.every((a) => a.beganAtMs <= a.acknowledgedAtMs)).toBe(true);
     expect([count('i-b'), count('i-down')]).toEqual([0, 0]);
   });
 
@@ -57,7 +65,7 @@ describe('direct writers', () => {
       asked += 1;
       return frozen;
     };
-    writers = startDirectWriters(opening({ 'i-a': () => Promise.resolve(), 'i-b': hanging }), login);
+    writers = start(opening({ 'i-a': () => Promise.resolve(), 'i-b': hanging }));
     writers.write([node('i-a'), node('i-b')]);
     await until('rows of the other, and a second try', () => count('i-a') >= 5 && asked >= 2);
     expect(count('i-b')).toBe(0);
@@ -67,7 +75,7 @@ describe('direct writers', () => {
 
   it('begin with a node that comes and end with one that goes', async () => {
     const answers = { 'i-a': () => Promise.resolve(), 'i-b': () => Promise.resolve() };
-    writers = startDirectWriters(opening(answers), login);
+    writers = start(opening(answers));
     writers.write([node('i-a')]);
     await until('a row', () => count('i-a') > 0);
     writers.write([node('i-b')]);
