@@ -3,7 +3,7 @@ import { mkdir, open, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { ENGINES } from './engines/index.ts';
-import { INTERRUPTED, untilSignal } from './interrupt.ts';
+import { untilSignal } from './interrupt.ts';
 import { DELAYS } from './options.ts';
 import { FAULTS } from './soak/faults.ts';
 import { positiveMinutes, seedNumber, sharesOf, type SoakFlags } from './soak/options.ts';
@@ -37,10 +37,7 @@ if (file !== null) {
 }
 
 let seen = false;
-const interrupted = untilSignal(() => {
-  seen = true;
-  console.log(INTERRUPTED);
-});
+const interrupted = untilSignal(() => void (seen = true));
 const seed = flags.seed ?? Date.now() % 2 ** 31;
 const soaks: EngineSoak[] = [];
 for (const { engine, minutes } of sharesOf(flags)) {
@@ -51,8 +48,8 @@ for (const { engine, minutes } of sharesOf(flags)) {
 }
 for (const one of soaks) print(one);
 if (file !== null) console.log(`report: ${file}`);
-for (const { engine } of soaks)
-  console.log(`again: npm run soak -- --minutes ${flags.minutes} --engine ${engine} --seed ${seed}`);
+for (const { engine, minutes } of soaks)
+  console.log(`again: npm run soak -- --minutes ${minutes} --engine ${engine} --seed ${seed}`);
 process.exit(exitCode(soaks.map(endingOf)));
 
 function reported(one: EngineSoak): unknown {

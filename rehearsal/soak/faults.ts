@@ -62,7 +62,7 @@ const DATABASES = ['mariadbd', 'postgres'];
 async function hangAndThaw(world: World, chance: Chance): Promise<void> {
   const node = oneOf(world.members(), chance);
   const ms = Math.round(HANGS_AT_LEAST_MS + chance.length * (HANGS_AT_MOST_MS - HANGS_AT_LEAST_MS));
-  world.timeline.add('fault', `SIGSTOP to the database of ${node} for ${ms} ms`);
+  world.timeline.add('fault', `the database of ${node} hangs for ${ms} ms`);
   await world.hosts.freeze(node);
   await sleep(ms);
   const processes = await world.hosts.processes(node);
@@ -70,7 +70,6 @@ async function hangAndThaw(world: World, chance: Chance): Promise<void> {
     world.timeline.add('check', `${node} was fenced before it could wake up`);
     return;
   }
-  world.timeline.add('fault', `the database of ${node} wakes up`);
   await world.hosts.thaw(node);
 }
 
@@ -101,14 +100,10 @@ export const FAULTS: readonly Fault[] = [
   onNode('hang-and-thaw', 'the database of a node is frozen for 1 to 20 s, and wakes up', hangAndThaw),
   asIn(crashWriter),
   onNode('crash-node', 'kill -9 of the database of a node that is not the writer', async (world, chance) => {
-    const node = oneOf(world.otherThanWriter(), chance);
-    world.timeline.add('fault', `kill -9 of the database of ${node}`);
-    await world.hosts.crash(node);
+    await world.hosts.crash(oneOf(world.otherThanWriter(), chance));
   }),
   onNode('power-cut', 'a host loses power and boots again', async (world, chance) => {
-    const node = oneOf(world.members(), chance);
-    world.timeline.add('fault', `power lost on ${node}; it boots again, its database is down`);
-    await world.hosts.powerLoss([node]);
+    await world.hosts.powerLoss([oneOf(world.members(), chance)]);
   }),
   asIn(zoneOutage),
   asIn(maintenance),

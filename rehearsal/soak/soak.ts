@@ -5,6 +5,7 @@ import { build, type Built } from '../build.ts';
 import { Cleanup } from '../cleanup.ts';
 import type { Delays } from '../cloud/contract.ts';
 import { engineFor } from '../engines/index.ts';
+import { INTERRUPTED } from '../interrupt.ts';
 import { ready } from '../scenarios/healing.ts';
 import { Timeline, type Voice } from '../ui/timeline.ts';
 import { nothingIsLost, WriteChecker } from './checker.ts';
@@ -59,6 +60,7 @@ export async function soak(plan: SoakPlan, interrupted: Promise<unknown>): Promi
   const result = resultOf(plan, course, timeline, end);
   const failed = endingOf(result) === 'failed';
   timeline.quiet();
+  if (result.interrupted) timeline.add('stage', INTERRUPTED);
   if (failed && !plan.story) {
     timeline.add('stage', 'what happened since the last fault struck:');
     timeline.tellAgain(course.struck.at(-1)?.atMs ?? -Infinity);

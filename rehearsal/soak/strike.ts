@@ -12,16 +12,22 @@ const STEADY_MS = 5000;
 /** The client tells its figures each 200 ms. */
 const FIGURES_WITHIN_MS = 500;
 
+/** Told at each look whether something holds; answers since when it has, once that is `forMs` without a break; else null. */
+export function steadily(forMs: number): (holds: boolean, nowMs: number) => number | null {
+  let since: number | null = null;
+  return (holds, nowMs) => {
+    since = holds ? (since ?? nowMs) : null;
+    return since !== null && nowMs - since >= forMs ? since : null;
+  };
+}
+
 /** Waits until the cluster is whole and stays so. Answers since when, as epoch milliseconds. */
 async function untilSteady(world: World): Promise<number> {
+  const look = steadily(STEADY_MS);
   let since: number | null = null;
   await world.until(
     `the cluster to be whole for ${STEADY_MS / 1000} s`,
-    (state) => {
-      if (!whole(world.nodeCount)(state)) since = null;
-      else since ??= Date.now();
-      return since !== null && Date.now() - since >= STEADY_MS;
-    },
+    (state) => (since = look(whole(world.nodeCount)(state), Date.now())) !== null,
     WHOLE_WITHIN_SECONDS,
   );
   return since ?? Date.now();

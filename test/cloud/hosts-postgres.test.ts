@@ -161,6 +161,16 @@ describe('PostgreSQL on emulated hosts', () => {
     }
   });
 
+  it('lets the application delete what was compared, as a soak does', async () => {
+    const address = fleet.hosts.ip(primary());
+    await engine.query(address, 'INSERT INTO writes (id, at_ms) VALUES (7001, 1), (7002, 1)');
+    await engine.query(address, "INSERT INTO direct (node, sequence, at_ms) VALUES ('i-x', 1, 1)");
+    await engine.query(address, 'DELETE FROM writes WHERE id <= 7001');
+    await engine.query(address, 'DELETE FROM direct WHERE at_ms <= 1');
+    expect(await engine.query(address, 'SELECT id FROM writes WHERE id > 7000')).toEqual([{ id: '7002' }]);
+    expect(await engine.query(address, "SELECT * FROM direct WHERE node = 'i-x'")).toEqual([]);
+  });
+
   it('shows a split brain to the direct writers: a replica that is promoted beside a primary that nobody has fenced', async () => {
     const [id] = replicas();
     const acknowledged: DirectAcknowledgement[] = [];

@@ -3,7 +3,7 @@ import type { DirectAcknowledgement } from '../../../rehearsal/client/direct.ts'
 import { account } from '../../../rehearsal/report.ts';
 import { WriteChecker } from '../../../rehearsal/soak/checker.ts';
 import type { Fault } from '../../../rehearsal/soak/faults.ts';
-import { strike } from '../../../rehearsal/soak/strike.ts';
+import { steadily, strike } from '../../../rehearsal/soak/strike.ts';
 import { Timeline } from '../../../rehearsal/ui/timeline.ts';
 import type { World } from '../../../rehearsal/world.ts';
 
@@ -172,6 +172,19 @@ describe('the check of the writes during a soak', () => {
 });
 
 describe('a strike', () => {
+  it('is over when the cluster has been whole for a while without a break, and since the beginning of that', () => {
+    const look = steadily(5000);
+    const looks: [number, boolean][] = [
+      [0, true],
+      [4900, true],
+      [5000, false],
+      [6000, true],
+      [10_900, true],
+      [11_000, true],
+    ];
+    expect(looks.map(([atMs, holds]) => look(holds, atMs))).toEqual([null, null, null, null, null, 6000]);
+  });
+
   const world = {
     timeline: new Timeline(false, () => undefined),
     client: {
