@@ -10,6 +10,7 @@ export const REFUSALS_TOLD: Partial<Record<RefusalCode, string>> = {
   REFUSED_NO_CANDIDATE: 'no-candidate',
   REFUSED_QUORUM_LOST: 'quorum-lost',
   REFUSED_BRAKE: 'fleet-brake',
+  REFUSED_LEFT_OVER: 'refused_left_over',
 };
 
 /** Conditions of a PostgreSQL cluster that a person has to know of, whatever is done about them. */

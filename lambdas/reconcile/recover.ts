@@ -7,7 +7,7 @@ import { isOrphaned } from './claim.ts';
 import type { Recovery, Wait } from './engine.ts';
 import { executionName, incidentId } from './incident.ts';
 import { isGone, replacementsOf } from './nodes.ts';
-import { capacity, inMaintenance, isLost } from './situation.ts';
+import { capacity, inMaintenance, isLost, isServing } from './situation.ts';
 import type { Situation } from './situation.ts';
 
 export const NOTHING: Recovery = { changes: [], refusals: [], waits: [], subject: null };
@@ -78,7 +78,10 @@ function releaseOrphan(s: Situation, nowMs: number): Recovery {
   };
 }
 
-/** More instances than specified, and those whose replacement is in service: told, and never terminated from here. */
+/**
+ * More instances than specified, and those whose replacement is in service: never terminated from here. A stopped one that a
+ * workflow did not come to retire (it gave way to a failover) costs money until a person is told.
+ */
 export function surplus(s: Situation): Recovery {
   const want = s.view.spec.nodes;
   const have = capacity(s).map((n) => n.instance.id);
@@ -91,18 +94,25 @@ export function surplus(s: Situation): Recovery {
           },
         ]
       : [];
-  const leftOver = s.view.nodes
+  const replaced = s.view.nodes
     .filter((n) => isLost(s, n.instance.id) && !isGone(n) && s.claim?.node !== n.instance.id)
-    .filter((n) => replacementsOf(s.view, n.instance.id).length > 0)
-    .map((n): Refusal => {
-      const by = replacementsOf(s.view, n.instance.id).map((r) => r.instance.id);
-      return {
-        code: 'REFUSED_SURPLUS',
-        node: n.instance.id,
-        reason: `${n.instance.id} has been replaced by ${by.join(', ')} and is still there: terminate it by hand`,
-      };
-    });
-  return { ...NOTHING, refusals: [...tooMany, ...leftOver] };
+    .filter((n) => replacementsOf(s.view, n.instance.id).length > 0);
+  // Whoever would have retired it has ended: while the cluster is whole nothing comes after that.
+  const whole = s.claim === null && s.view.nodes.filter((n) => isServing(s, n)).length >= want;
+  const leftOver = replaced.map((n): Refusal => {
+    const by = replacementsOf(s.view, n.instance.id).map((r) => r.instance.id);
+    return {
+      code: whole && n.instance.state === 'stopped' ? 'REFUSED_LEFT_OVER' : 'REFUSED_SURPLUS',
+      node: n.instance.id,
+      reason: `${n.instance.id} has been replaced by ${by.join(', ')} and is still there: terminate it by hand`,
+    };
+  });
+  const first = leftOver.find((r) => r.code === 'REFUSED_LEFT_OVER');
+  const subject =
+    first?.node === undefined
+      ? null
+      : { node: first.node, diagnosis: s.codeOf(first.node) ?? 'NODE_STOPPING', reason: first.reason };
+  return { ...NOTHING, refusals: [...tooMany, ...leftOver], subject };
 }
 
 /** While a workflow is at work. */

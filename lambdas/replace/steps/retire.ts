@@ -1,6 +1,6 @@
 /** Removes what the lost node left behind, once its replacement serves. What is in doubt stays, and is on the record. */
 import type { Instance } from '../../model/view.ts';
-import { CLUSTER_TAG } from '../../model/spec.ts';
+import { CLUSTER_TAG, REPLACES_TAG } from '../../model/spec.ts';
 import { mayDestroy, mustBeOurs, othersServe } from '../../recovery/guard.ts';
 import { describe } from '../../recovery/nodes.ts';
 import { serves } from '../../recovery/serving.ts';
@@ -12,9 +12,9 @@ import { joinerOf } from './await-running.ts';
 
 /** @throws RecoveryError ClaimLost, BrakeEngaged, QuorumAtRisk: the definition reports what was left. */
 export const retire: Step<ReplaceState> = async (state, context) => {
-  const { node } = state;
   const joiner = joinerOf(state);
-  if (node === null || node === joiner) return { ready: true };
+  const node = state.node === joiner ? await placeOf(context, joiner) : state.node;
+  if (node === null) return { ready: true };
   const instance = await describe(context, node);
   if (instance?.state === 'stopped') await terminate(state, context, instance);
   const gone = instance === null || instance.state === 'terminated';
@@ -31,6 +31,16 @@ export const retire: Step<ReplaceState> = async (state, context) => {
   await retireVolume(state, context, joiner);
   return { ready: true };
 };
+
+/**
+ * The stopped instance that one rejoined in place was launched for: that replacement gave way to a failover before it came to
+ * this step. Null when there is none.
+ */
+async function placeOf(context: StepContext, joiner: string): Promise<string | null> {
+  const replaced = (await describe(context, joiner))?.tags[REPLACES_TAG];
+  if (replaced === undefined) return null;
+  return (await describe(context, replaced))?.state === 'stopped' ? replaced : null;
+}
 
 async function terminate(state: ReplaceState, context: StepContext, instance: Instance): Promise<void> {
   const spec = await loadSpec(context);

@@ -10,6 +10,7 @@ import { reconcile } from '../../../lambdas/reconcile/reconcile.ts';
 import { UNUSABLE_TAG } from '../../../lambdas/replace/choose-volume.ts';
 import { bootstrapDefinition } from '../../../lib/workflows/bootstrap.ts';
 import { FakeAws, STATE_UUID, aSpec, fakeCloud, healthyCluster } from '../../fakes/index.ts';
+import { POSTGRES } from '../../support/postgres-side.ts';
 import { World, failed } from '../../support/recovery-world.ts';
 import { run } from '../replace/run.ts';
 
@@ -130,5 +131,43 @@ describe('what the simulator found', () => {
     await reconcile('orders', fakeCloud(aws));
     expect(aws.callsOf('TargetGroups.ensureTermination')).not.toHaveLength(0);
     expect(aws.callsOf('TargetGroups.deregister')).toHaveLength(0);
+  });
+
+  it('retires the fenced node whose replacement gave way to a failover, when the joiner is rejoined in place', async () => {
+    const world = new World({ engine: POSTGRES });
+    const fenced = world.aws.addInstance({ cluster: 'orders', state: 'stopped' });
+    const joiner = world.node(2);
+    world.aws.instances.set(joiner.id, { ...joiner, tags: { ...joiner.tags, [REPLACES_TAG]: fenced.id } });
+    world.dies(joiner.id);
+    const ended = await run(world, 'rejoin', joiner);
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(world.aws.callsOf('Instances.terminate').map((c) => c.args)).toEqual([[fenced.id]]);
+    expect(world.record('orders-lost-e1').join('\n')).toContain(`terminates ${fenced.id}`);
+  });
+
+  it('leaves a running node alone that the joiner was launched for: only a stopped one is proven to be fenced', async () => {
+    const world = new World({ engine: POSTGRES });
+    const other = world.aws.addInstance({ cluster: 'orders' });
+    const joiner = world.node(2);
+    world.aws.instances.set(joiner.id, { ...joiner, tags: { ...joiner.tags, [REPLACES_TAG]: other.id } });
+    world.dies(joiner.id);
+    await run(world, 'rejoin', joiner);
+    expect(world.aws.callsOf('Instances.terminate')).toEqual([]);
+  });
+
+  it('tells people of a stopped node that was replaced and that no workflow will retire, while the cluster is whole', async () => {
+    const aws = new FakeAws();
+    const nodes = healthyCluster(aws);
+    const fenced = aws.addInstance({ cluster: 'orders', state: 'stopped' });
+    const [, , third] = nodes;
+    if (third === undefined) throw new Error('the cluster has no third node');
+    aws.instances.set(third.id, { ...third, tags: { ...third.tags, [REPLACES_TAG]: fenced.id } });
+    await reconcile('orders', fakeCloud(aws));
+    await reconcile('orders', fakeCloud(aws));
+    expect(aws.published.map((p) => p.subject)).toEqual(['orders: REFUSED_LEFT_OVER']);
+    expect(aws.published[0]?.body).toContain(fenced.id);
+    aws.setState(fenced.id, 'terminated');
+    await reconcile('orders', fakeCloud(aws));
+    expect(aws.ledgers.get('orders')?.incident).toBeNull();
   });
 });
