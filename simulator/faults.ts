@@ -2,24 +2,23 @@
 import type { Instance } from '../lambdas/model/view.ts';
 import type { World } from './world.ts';
 
-type Fault = (world: World) => string | null;
+export type Fault = (world: World) => string | null;
 
-const running = (w: World): readonly Instance[] => w.instancesOf().filter((i) => w.hostRuns(i.id));
-const some = (w: World): string | undefined => w.random.pick(running(w))?.id;
-const served = (w: World): string | undefined =>
-  w.random.pick(running(w).filter((i) => w.galera.node(i.id).process === 'up'))?.id;
-const writer = (w: World): string | undefined => {
+export const running = (w: World): readonly Instance[] => w.instancesOf().filter((i) => w.hostRuns(i.id));
+export const some = (w: World): string | undefined => w.random.pick(running(w))?.id;
+const served = (w: World): string | undefined => w.random.pick(running(w).filter((i) => w.database.isUp(i.id)))?.id;
+export const writer = (w: World): string | undefined => {
   const { writer: id } = w.ledger();
   return id !== null && w.hostRuns(id) ? id : undefined;
 };
 
 /** A host ends cleanly or by a power cut. */
 function ends(w: World, id: string, clean: boolean): void {
-  if (clean) w.galera.stop(id);
-  else w.galera.crash(id);
+  if (clean) w.database.stop(id);
+  else w.database.crash(id);
 }
 
-function passing(w: World, set: Set<string>, id: string, low: number, high: number): void {
+export function passing(w: World, set: Set<string>, id: string, low: number, high: number): void {
   set.add(id);
   const ms = w.random.int(low, high);
   w.clock.in(ms, () => {
@@ -37,17 +36,18 @@ function terminate(w: World, id: string | undefined): string | null {
 
 const crash = (w: World, id: string | undefined): string | null => {
   if (id === undefined) return null;
-  w.galera.crash(id);
+  w.database.crash(id);
   return `the database on ${id} is killed`;
 };
 
 const hang = (w: World, id: string | undefined): string | null => {
   if (id === undefined) return null;
-  w.galera.hang(id);
-  if (w.random.chance(0.5)) w.clock.in(w.random.int(2000, 60_000), () => w.galera.resume(id));
+  w.database.hang(id);
+  if (w.random.chance(0.5)) w.clock.in(w.random.int(2000, 60_000), () => w.database.resume(id));
   return `the database on ${id} hangs`;
 };
 
+/** Those of every engine. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
   terminateNode: (w) => terminate(w, some(w)),
   terminateWriter: (w) => terminate(w, writer(w)),
@@ -81,14 +81,14 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     return `${first ?? 'nothing'}; ${terminate(w, some(w)) ?? 'nothing'}`;
   },
   allCrash: (w) => {
-    for (const i of running(w)) w.galera.crash(i.id);
+    for (const i of running(w)) w.database.crash(i.id);
     return 'every database process is killed';
   },
   zoneOutage: (w) => {
     const zone = w.random.pick(w.spec.subnets)?.zone;
     if (zone === undefined) return null;
     const inside = running(w).filter((i) => i.zone === zone);
-    for (const i of inside) w.galera.crash(i.id);
+    for (const i of inside) w.database.crash(i.id);
     w.downZones.add(zone);
     const gone = w.random.chance(0.5);
     w.clock.in(w.random.int(20_000, 120_000), () => {
@@ -158,18 +158,6 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     w.functions.abort(runs.arn);
     return `a person stops ${runs.name}`;
   },
-  manualBootstrap: (w) => {
-    const name = `manual-${w.aws.nextNumber()}`;
-    const input = {
-      cluster: w.spec.name,
-      incident: name,
-      mode: 'bootstrap',
-      node: null,
-      reason: 'a person wants it',
-    } as const;
-    void w.cloud.workflows.start(name, input).then((arn) => w.functions.begin(arn));
-    return `a person starts the bootstrap ${name}`;
-  },
   manualReplace: (w) => {
     const id = some(w);
     if (id === undefined) return null;
@@ -202,9 +190,9 @@ function switchOn(w: World): void {
 
 /** One fault at random. */
 export function strike(w: World): void {
-  const names = Object.keys(FAULTS);
-  const name = w.random.pick(names) ?? 'noise';
-  const what = FAULTS[name]?.(w) ?? null;
+  const { faults } = w.side;
+  const name = w.random.pick(Object.keys(faults)) ?? 'noise';
+  const what = faults[name]?.(w) ?? null;
   if (what !== null) w.story.tell('FAULT', `${name}: ${what}`);
 }
 
@@ -214,6 +202,7 @@ export function calm(w: World): void {
   w.isolated.clear();
   w.mute.clear();
   w.downZones.clear();
+  w.side.calm();
   switchOn(w);
   const { maintenance } = w.ledger();
   if (maintenance !== null) {

@@ -1,5 +1,8 @@
 /** The functions and state machines, as AWS runs them. */
 import { bootstrapping } from '../lambdas/bootstrap/steps.ts';
+import { machineOf } from '../lambdas/cloud/aws-workflows.ts';
+import type { MachineName } from '../lambdas/cloud/aws-workflows.ts';
+import { failover } from '../lambdas/failover/steps.ts';
 import type { RecoveryInput } from '../lambdas/model/recovery.ts';
 import { operate } from '../lambdas/operate/operate.ts';
 import { reconcileBatch } from '../lambdas/reconcile/batch.ts';
@@ -7,10 +10,15 @@ import { runStep } from '../lambdas/recovery/step.ts';
 import type { Capability, StepEvent } from '../lambdas/recovery/step.ts';
 import type { Carried } from '../lambdas/recovery/state.ts';
 import { replacement } from '../lambdas/replace/steps.ts';
+import { rollingOver } from '../lambdas/rolling/steps.ts';
 import { receive } from '../lambdas/signals/receive.ts';
+import { switchover } from '../lambdas/switchover/steps.ts';
 import { Watch } from '../lambdas/watch/watch.ts';
+import { failoverDefinition } from '../lib/workflows/failover.ts';
 import { bootstrapDefinition } from '../lib/workflows/bootstrap.ts';
 import { replaceDefinition } from '../lib/workflows/replace.ts';
+import { rollingDefinition } from '../lib/workflows/rolling.ts';
+import { switchoverDefinition } from '../lib/workflows/switchover.ts';
 import { runMachine } from '../test/support/asl.ts';
 import { Actor, never } from './actor.ts';
 import type { Ports } from './plane.ts';
@@ -18,7 +26,13 @@ import type { Message } from './queues.ts';
 import type { World } from './world.ts';
 
 const MACHINE = { functionArn: 'arn:aws:lambda:eu-west-1:123456789012:function:step' };
-const DEFINITIONS = { replace: replaceDefinition(MACHINE), bootstrap: bootstrapDefinition(MACHINE) };
+const DEFINITIONS = {
+  replace: replaceDefinition(MACHINE),
+  bootstrap: bootstrapDefinition(MACHINE),
+  failover: failoverDefinition(MACHINE),
+  switchover: switchoverDefinition(MACHINE),
+  rolling: rollingDefinition(MACHINE),
+};
 const RECONCILE_TIMEOUT_MS = 20_000;
 const SIGNALS_TIMEOUT_MS = 30_000;
 const STEP_TIMEOUT_MS = 120_000;
@@ -34,9 +48,11 @@ export class Functions {
   #watch: { readonly actor: Actor; readonly watch: Watch } | null = null;
   #containers = 0;
   /** The workflows' steps; a sabotage puts others here. */
-  capabilities: { replace: Capability<never>; bootstrap: Capability<never> } = {
+  capabilities: Record<Exclude<MachineName, 'rolling'>, Capability<never>> = {
     replace: replacement as unknown as Capability<never>,
     bootstrap: bootstrapping as unknown as Capability<never>,
+    failover: failover as unknown as Capability<never>,
+    switchover: switchover as unknown as Capability<never>,
   };
 
   constructor(world: World) {
@@ -117,7 +133,7 @@ export class Functions {
   }
 
   async #run(arn: string, name: string, input: RecoveryInput): Promise<'SUCCEEDED' | 'FAILED' | 'TIMED_OUT'> {
-    const which = input.mode === 'bootstrap' ? 'bootstrap' : 'replace';
+    const which = machineOf(input.mode);
     const { clock } = this.#world;
     const alive = <T>(value: T): T | Promise<never> => (this.#aborted.has(arn) ? never : value);
     const machine = {
@@ -138,11 +154,13 @@ export class Functions {
     return alive(run.status);
   }
 
-  async #step(which: 'replace' | 'bootstrap', name: string, event: StepEvent): Promise<unknown> {
+  async #step(which: MachineName, name: string, event: StepEvent): Promise<unknown> {
     const once = async (): Promise<unknown> => {
-      const capability = this.capabilities[which] as unknown as Capability<Carried>;
       try {
-        return await this.#invoke(name, event.execution, STEP_TIMEOUT_MS, (ports) => runStep(capability, event, ports));
+        return await this.#invoke(name, event.execution, STEP_TIMEOUT_MS, (ports) => {
+          const capability = which === 'rolling' ? rollingOver(ports.workflows) : this.capabilities[which];
+          return runStep(capability as unknown as Capability<Carried>, event, ports);
+        });
       } catch (error) {
         this.#world.story.tell(
           name,

@@ -1,8 +1,7 @@
 /** The safety rules as the simulator sees them: from the truth, not from what the plane believes. Numbers: docs/safety.md. */
-import type { LaunchRequest, TargetRef } from '../lambdas/cloud/ports.ts';
+import type { DbTarget, LaunchRequest, TargetRef } from '../lambdas/cloud/ports.ts';
 import { CLUSTER_TAG, REPLACES_TAG } from '../lambdas/model/spec.ts';
 import type { Actor } from './actor.ts';
-import { isPartOf } from './galera/history.ts';
 import type { World } from './world.ts';
 
 export interface Violation {
@@ -12,12 +11,14 @@ export interface Violation {
 }
 
 /** Between the last look and the act lie calls that may take seconds: what has changed only since is nobody's fault. */
-const GRACE_MS = 15_000;
+export const GRACE_MS = 15_000;
 const STALE_ROUTE_MS = 2500;
 const TWO_WRITERS_MS = 10_000;
 const UNSERVED_MS = 180_000;
 
 const DESTRUCTIVE = new Set(['instances.stop', 'instances.terminate', 'volumes.detach', 'volumes.delete']);
+/** Beside scripts on hosts, all but those that only look. */
+const CLAIMED = new Set([...DESTRUCTIVE, 'instances.launch', 'admin.detach', 'admin.promote']);
 
 export class Guard {
   readonly violations: Violation[] = [];
@@ -27,7 +28,6 @@ export class Guard {
   #claim: string | null = null;
   #claimSinceMs = 0;
   #brakeSinceMs: number | null = null;
-  readonly #servedAtMs = new Map<string, number>();
   /** When EC2 last said stopped or terminated: a person may start it again in the middle of a replacement. */
   readonly #fencedAtMs = new Map<string, number>();
   readonly #servesSinceMs = new Map<string, number>();
@@ -58,12 +58,14 @@ export class Guard {
   before(actor: Actor, operation: string, args: readonly unknown[]): void {
     this.#remember();
     const document = operation === 'hosts.start' ? String(args[1]) : null;
-    const acts = DESTRUCTIVE.has(operation) || (document !== null && document !== 'galera-position');
-    if (acts || operation === 'instances.launch') this.#claimed(actor, operation, args);
+    const script = document !== null && !document.endsWith('-position');
+    if (CLAIMED.has(operation) || script) this.#claimed(actor, operation, args);
     if (DESTRUCTIVE.has(operation) || document === 'galera-bootstrap') this.#destroys(operation, String(args[0]));
-    if (operation === 'instances.stop' || operation === 'instances.terminate') this.#quorum(String(args[0]), operation);
-    if (document === 'galera-bootstrap') this.#bootstraps(String(args[0]));
-    if (operation === 'volumes.delete' && this.#world.galera.primaries().length === 0) {
+    if (operation === 'admin.promote') this.#destroys(operation, (args[0] as DbTarget).instanceId);
+    const { rules, database } = this.#world.side;
+    if (operation === 'instances.stop' || operation === 'instances.terminate') rules.ends(String(args[0]), operation);
+    rules.before({ actor, operation, args });
+    if (operation === 'volumes.delete' && !database.takesWrites()) {
       this.violate('6', `${String(args[0])} is deleted while nobody serves`);
     }
     if (operation === 'instances.launch') this.#launches(args[0] as LaunchRequest);
@@ -76,7 +78,7 @@ export class Guard {
     if (operation === 'ledger.read') actor.epoch = (value as { cluster: { epoch: number } }).cluster.epoch;
     if (operation === 'ledger.setWriter') {
       actor.epoch = value as number;
-      this.#writes(String(args[2]));
+      this.#world.side.rules.becomesWriter(actor, String(args[2]));
     }
     if (operation === 'instances.launch') this.#launchedOnce(args[0] as LaunchRequest);
     if (operation === 'targetGroups.deregister') this.#lastTarget(String(args[0]));
@@ -86,22 +88,14 @@ export class Guard {
   /** Looked at every half second. */
   tick(): void {
     this.#remember();
-    const { galera, clock, instancesOf } = this.#world;
+    const { clock, instancesOf, side } = this.#world;
     const nowMs = clock.nowMs();
     for (const { id, state } of instancesOf()) {
       if (state === 'stopped' || state === 'terminated') this.#fencedAtMs.set(id, nowMs);
-      if (galera.servesInNeed(id)) this.#servedAtMs.set(id, nowMs);
-      if (!galera.serves(id)) this.#servesSinceMs.delete(id);
+      if (!side.database.serves(id)) this.#servesSinceMs.delete(id);
       else if (!this.#servesSinceMs.has(id)) this.#servesSinceMs.set(id, nowMs);
     }
-    const primaries = galera.primaries();
-    if (primaries.length > 1) {
-      this.violate('4', `two primary components: ${primaries.map((c) => [...c.members].join('+')).join(' and ')}`);
-    }
-    for (const c of primaries) {
-      const lost = galera.lacks(c.data);
-      if (lost !== null) this.violate('writes', `acknowledged and lost: ${lost}`);
-    }
+    side.rules.tick();
     const writers = this.#world.routed('writer').filter((id) => !this.#world.isForeign(id));
     if (writers.length < 2) this.#twoWritersSinceMs = null;
     else this.#twoWritersSinceMs ??= nowMs;
@@ -148,31 +142,13 @@ export class Guard {
     if (!told) this.violate('12', `${operation}(${id}) is on no incident's record`);
   }
 
-  #quorum(id: string, operation: string): void {
+  /** Rule 6 of a node that the plane can see, and that has served all along. */
+  servesAllAlong(id: string, operation: string): void {
+    const { database } = this.#world;
     const nowMs = this.#world.clock.nowMs();
-    const { galera } = this.#world;
-    const others = this.#world.instancesOf().filter((i) => i.id !== id);
-    const lately = others.some((i) => nowMs - (this.#servedAtMs.get(i.id) ?? Number.NEGATIVE_INFINITY) < GRACE_MS);
-    if (!lately && galera.node(id).process !== 'none') this.violate('6', `${operation}(${id}) and nobody else serves`);
     const since = this.#servesSinceMs.get(id);
-    if (since !== undefined && nowMs - since > GRACE_MS && galera.serves(id) && !this.#world.unseen.has(id)) {
+    if (since !== undefined && nowMs - since > GRACE_MS && database.serves(id) && !this.#world.unseen.has(id)) {
       this.violate('6', `${operation}(${id}), which has served for ${Math.round((nowMs - since) / 1000)} s`);
-    }
-  }
-
-  #bootstraps(id: string): void {
-    const { galera } = this.#world;
-    if (galera.primaries().length > 0 && !galera.isMember(id)) {
-      this.violate('4', `${id} is bootstrapped beside a primary component`);
-    }
-    // The script itself refuses on a host whose database runs.
-    if (galera.node(id).process !== 'none') return;
-    const own = galera.position(id);
-    for (const other of this.#world.instancesOf()) {
-      const data = galera.position(other.id);
-      if (data !== null && (own === null || !isPartOf(data, own))) {
-        this.violate('4', `${id} at ${own?.seqno ?? 'nothing'} is bootstrapped, ${other.id} is at ${data.seqno}`);
-      }
     }
   }
 
@@ -211,12 +187,6 @@ export class Guard {
   #lastTarget(group: string): void {
     if (group !== this.#world.groups.healthy) return;
     if (this.#world.routed('healthy').length === 0) this.violate('1', 'the last target was taken out of the readers');
-  }
-
-  #writes(id: string): void {
-    const at = this.#servedAtMs.get(id) ?? Number.NEGATIVE_INFINITY;
-    if (this.#world.galera.isMember(id) || this.#world.clock.nowMs() - at < GRACE_MS) return;
-    this.violate('4', `${id} becomes the writer and is in no primary component`);
   }
 
   #releases(actor: Actor, execution: string): void {

@@ -6,7 +6,7 @@ import type { World } from './world.ts';
 export function unfinished(w: World): readonly string[] {
   const found: string[] = [];
   const live = w.instancesOf().filter((i) => i.state !== 'terminated');
-  const serving = live.filter((i) => w.galera.serves(i.id)).map((i) => i.id);
+  const serving = live.filter((i) => w.database.serves(i.id)).map((i) => i.id);
   if (serving.length !== w.spec.nodes) found.push(`${serving.length} nodes serve`);
   if (live.length > serving.length)
     found.push(
@@ -30,7 +30,7 @@ export function unfinished(w: World): readonly string[] {
     for (const [name, r] of zone) if (r.values.join() !== address) found.push(`${name} says ${r.values.join()}`);
   }
   if ([...w.aws.executions.values()].some((e) => e.state === 'RUNNING')) found.push('an execution runs');
-  return found;
+  return [...found, ...w.side.unfinished()];
 }
 
 /** Data volumes that nobody uses and that no record mentions: money, not safety, so they are counted and no violation. */
@@ -46,10 +46,11 @@ export function leftovers(w: World): readonly string[] {
 export function strayed(w: World): string | null {
   const told = w.aws.published.map((p) => p.subject).join('\n');
   const present = w.instancesOf().filter((i) => i.state !== 'terminated');
-  const idle = present.filter((i) => !w.galera.serves(i.id));
+  const idle = present.filter((i) => !w.database.serves(i.id));
   if (w.dataGone) return 'waits for a person: every host with data was lost, restore from a backup';
-  if (w.galera.primaries().length === 0) {
-    return /REFUSED_QUORUM_LOST|gave up/.test(told) ? 'waits for a person: quorum lost' : null;
+  if (!w.database.takesWrites()) {
+    const { stuck } = w.side;
+    return stuck.told.test(told) ? `waits for a person: ${stuck.why}` : null;
   }
   if (idle.length === 0) {
     return present.length > w.spec.nodes
@@ -58,6 +59,9 @@ export function strayed(w: World): string | null {
   }
   if (idle.every((i) => w.startedByHand.has(i.id))) {
     return 'waits for a person: a replaced instance was started again by hand';
+  }
+  if (told.includes('REFUSED_LEFT_OVER') && idle.every((i) => i.state === 'stopped')) {
+    return 'waits for a person: a fenced instance is left over, as people were told';
   }
   const undone = w.aws.published.some((p) => p.body.includes('Left undone') || p.subject.includes('gave up'));
   const aborted = [...w.aws.executions.values()].some((e) => e.state === 'ABORTED');

@@ -1,11 +1,14 @@
 /** `node simulator/main.ts --seeds 200`: nights with the production code in them. Exit code 0 only when no rule was broken. */
 import { writeFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { shrink } from './shrink.ts';
+import { ENGINES } from './side.ts';
+import type { EngineName } from './side.ts';
 import type { Night } from './simulate.ts';
 import { STEPS, simulate } from './simulate.ts';
 
 interface Options {
+  readonly engine: EngineName;
   readonly seeds: string;
   readonly seed?: string;
   readonly from: string;
@@ -23,6 +26,7 @@ const whole = (name: string, value: string): number => {
 
 async function main(): Promise<void> {
   const command = new Command('simulate')
+    .addOption(new Option('--engine <engine>', 'whose nights').choices(ENGINES).default('galera'))
     .option('--seeds <n>', 'how many nights', '100')
     .option('--from <seed>', 'the first of them', '1')
     .option('--seed <seed>', 'this one alone, with its story')
@@ -32,6 +36,7 @@ async function main(): Promise<void> {
     .option('--keep-going', 'does not stop at the first broken rule')
     .parse();
   const options: Options = command.opts();
+  const { engine } = options;
   const steps = whole('steps', options.steps);
   const single = options.seed === undefined ? null : whole('seed', options.seed);
   const first = single ?? whole('from', options.from);
@@ -39,11 +44,11 @@ async function main(): Promise<void> {
   const startedMs = performance.now();
   const nights: Omit<Night, 'story'>[] = [];
   for (let seed = first; seed < first + count; seed += 1) {
-    const { story, ...night } = await simulate(seed, { steps });
+    const { story, ...night } = await simulate(seed, { steps, engine });
     nights.push(night);
     if (single !== null) console.log(story.join('\n'));
     if (night.violations.length === 0) continue;
-    const shortest = options.shrink === true ? await shrink(seed, steps) : null;
+    const shortest = options.shrink === true ? await shrink(seed, { steps, engine }) : null;
     tell(night, shortest?.story ?? story, single === null && options.keepGoing !== true);
     if (options.keepGoing !== true) break;
   }
@@ -60,7 +65,7 @@ async function main(): Promise<void> {
 function tell(night: Omit<Night, 'story'>, story: readonly string[], whole_: boolean): void {
   if (whole_) console.log(story.join('\n'));
   for (const v of night.violations.slice(0, 3)) console.log(`seed ${night.seed} breaks rule ${v.rule}: ${v.what}`);
-  console.log(`Again: node simulator/main.ts --seed ${night.seed} --steps ${night.steps}`);
+  console.log(`Again: node simulator/main.ts --engine ${night.engine} --seed ${night.seed} --steps ${night.steps}`);
 }
 
 function summarise(nights: readonly Omit<Night, 'story'>[], seconds: number) {

@@ -1,10 +1,8 @@
-/** A person who was told that quorum is lost, and does what the runbook says. */
-import { REPLACES_TAG } from '../lambdas/model/spec.ts';
+/** A person who was told, looks every minute, and does what the runbook says. */
 import type { World } from './world.ts';
 
 const LOOK_MS = 60_000;
 
-/** Looks every minute from now on. */
 export function callPerson(w: World): void {
   const look = (): void => {
     helps(w);
@@ -13,38 +11,9 @@ export function callPerson(w: World): void {
   w.clock.in(LOOK_MS, look);
 }
 
-const wasTold = (w: World): boolean => w.aws.published.some((p) => /REFUSED_QUORUM_LOST|gave up/.test(p.subject));
-
-/** Stops what is left outside a primary component, starts hosts, and bootstraps without the nodes that are gone. */
+/** Nobody takes writes, people were told, and the plane is not at work. */
 function helps(w: World): void {
   const busy = [...w.aws.executions.values()].some((e) => e.state === 'RUNNING');
-  if (busy || !wasTold(w) || w.galera.components().some((c) => c.primary)) return;
-  const live = w.instancesOf().filter((i) => i.state !== 'terminated' && i.state !== 'shutting-down');
-  for (const i of live) {
-    if (i.state === 'stopped') w.setState(i.id, 'running');
-    w.galera.stop(i.id);
-  }
-  if (live.some((i) => i.state !== 'running')) return;
-  const positions = live.flatMap((i) => w.galera.data(i.id) ?? []);
-  const newest = positions.toSorted((a, b) => b.seqno - a.seqno)[0];
-  if (newest === undefined) {
-    w.story.tell('person', 'finds no data on any host: restores from a backup');
-    w.dataGone = true;
-    return;
-  }
-  const places = live.filter((i) => !live.some((o) => o.tags[REPLACES_TAG] === i.id));
-  const missing = w.spec.nodes - places.length;
-  if (w.galera.lacks(newest) !== null && missing > 0) w.galera.forgive(newest);
-  const giveUp = Array.from({ length: Math.max(0, missing) }, (_, i) => `missing node ${i + 1}`);
-  const name = `manual-${w.aws.nextNumber()}`;
-  const input = {
-    cluster: w.spec.name,
-    incident: name,
-    mode: 'bootstrap',
-    node: null,
-    reason: 'by the runbook',
-    giveUp,
-  } as const;
-  w.story.tell('person', `starts the bootstrap ${name}, giving up ${giveUp.join(', ') || 'nobody'}`);
-  void w.cloud.workflows.start(name, input).then((arn) => w.functions.begin(arn));
+  const told = w.aws.published.some((p) => w.side.stuck.told.test(p.subject));
+  if (!busy && told) w.side.help();
 }

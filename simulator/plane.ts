@@ -1,5 +1,5 @@
 /** The ports as one invocation has them: slow, throttled, stale, and gone when the invocation is killed. */
-import { CloudUnavailable } from '../lambdas/cloud/ports.ts';
+import { CloudUnavailable, NodeUnavailable } from '../lambdas/cloud/ports.ts';
 import type { FakeCloud } from '../test/fakes/index.ts';
 import type { Actor } from './actor.ts';
 import { never } from './actor.ts';
@@ -77,7 +77,9 @@ export class Plane {
     await this.#perhapsDie(actor, `before ${operation}`);
     if (random.chance(0.3)) await clock.sleep(random.int(5, 120));
     if (actor.dead) return never;
-    if (random.chance(weather.throttle)) throw new CloudUnavailable(`${operation}: ThrottlingException: Rate exceeded`);
+    const onNode = operation.startsWith('admin.');
+    if (!onNode && random.chance(weather.throttle))
+      throw new CloudUnavailable(`${operation}: ThrottlingException: Rate exceeded`);
     guard.before(actor, operation, args);
     const value = await effect();
     guard.after(actor, operation, args, value);
@@ -85,7 +87,9 @@ export class Plane {
     await this.#perhapsDie(actor, `after ${operation}`);
     if (random.chance(weather.pause)) await clock.sleep(random.int(1000, 9000));
     if (actor.dead) return never;
-    if (random.chance(weather.lostReply)) throw new CloudUnavailable(`${operation}: the answer was lost`);
+    if (random.chance(weather.lostReply)) {
+      throw new (onNode ? NodeUnavailable : CloudUnavailable)(`${operation}: the answer was lost`);
+    }
     return EVENTUAL.has(operation) ? this.#old(operation, args, value) : value;
   }
 

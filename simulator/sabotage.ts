@@ -5,10 +5,15 @@ import { bootstrapping } from '../lambdas/bootstrap/steps.ts';
 import type { Capability, Step } from '../lambdas/recovery/step.ts';
 import { replacement } from '../lambdas/replace/steps.ts';
 import type { ReplaceState } from '../lambdas/replace/state.ts';
+import type { EngineName } from './side.ts';
 import type { World } from './world.ts';
 
 export interface Sabotage {
   readonly name: string;
+  /** `galera` unless given. */
+  readonly engine?: EngineName;
+  /** A seed that has caught it; a change of the product may make it another night. */
+  readonly caughtBy?: number;
   /** The rules of which one is expected to be broken. */
   readonly breaks: readonly string[];
   readonly spoil: (world: World) => void;
@@ -20,7 +25,7 @@ const step = (w: World, name: string, spoiled: Step<ReplaceState>): void => {
 };
 
 /** The ledger as one who reads it is told. */
-function ledgerSays(
+export function ledgerSays(
   w: World,
   edit: (actor: { execution: string | null }, ledger: ClusterLedger) => ClusterLedger,
 ): void {

@@ -3,12 +3,14 @@ import { callPerson } from './person.ts';
 import { calm, strike } from './faults.ts';
 import type { Violation } from './guard.ts';
 import { leftovers, strayed, unfinished } from './liveness.ts';
+import type { EngineName } from './side.ts';
 import { CALM, weatherOf } from './weather.ts';
 import { World } from './world.ts';
 
 export interface Night {
   readonly seed: number;
   readonly steps: number;
+  readonly engine: EngineName;
   readonly violations: readonly Violation[];
   /** `healed`, or why a person is legitimately needed. */
   readonly end: string;
@@ -22,6 +24,8 @@ export interface Night {
 
 export interface NightOptions {
   readonly steps?: number;
+  /** `galera` unless given. */
+  readonly engine?: EngineName;
   /** Spoils the plane before the night begins. */
   readonly sabotage?: (world: World) => void;
 }
@@ -32,7 +36,7 @@ export const LIVENESS_MS = 90 * 60_000;
 
 export async function simulate(seed: number, options: NightOptions = {}): Promise<Night> {
   const steps = options.steps ?? STEPS;
-  const world = new World(seed);
+  const world = new World(seed, options.engine);
   options.sabotage?.(world);
   const { random, clock, guard, story } = world;
   world.weather = weatherOf(
@@ -50,9 +54,10 @@ export async function simulate(seed: number, options: NightOptions = {}): Promis
   return {
     seed,
     steps,
+    engine: world.engine,
     violations: guard.violations,
     ...end,
-    writes: world.galera.writes,
+    writes: world.database.writes,
     leftovers: leftovers(world).length,
     fingerprint: story.fingerprint(),
     story: story.lines,

@@ -12,17 +12,13 @@ export class Surroundings {
   readonly #states = new Map<string, string>();
   readonly #failing = new Map<string, number>();
   #ticks = 0;
-  #lastWriter: string | null = null;
-  #lastWriteMs = 0;
-  acknowledged = 0;
 
   constructor(world: World) {
     this.#world = world;
   }
 
   begin(): void {
-    const { clock, galera } = this.#world;
-    galera.isLagging = (id) => id !== this.#lastWriter && clock.nowMs() - this.#lastWriteMs < 1500;
+    const { clock } = this.#world;
     const tick = (): void => {
       this.#tick();
       clock.in(TICK_MS, tick);
@@ -31,9 +27,9 @@ export class Surroundings {
   }
 
   #tick(): void {
-    const { aws, cloud, galera, guard, functions, planeOn } = this.#world;
+    const { aws, cloud, database, guard, functions, planeOn } = this.#world;
     if (this.#ticks % 4 === 0) void cloud.instances.byIds([]);
-    galera.tick();
+    database.tick();
     if (this.#ticks % CLIENT_TICKS === 0) this.#write();
     if (this.#ticks % HEALTH_CHECK_TICKS === 0) this.#checkHealth();
     if (this.#ticks % MINUTE_TICKS === 0 && planeOn) functions.watch();
@@ -44,16 +40,13 @@ export class Surroundings {
   }
 
   #write(): void {
-    const { aws, groups, random, galera, clock } = this.#world;
+    const { aws, groups, random, database } = this.#world;
     const targets = [...(aws.targetGroups.get(groups.writer)?.targets.values() ?? [])].filter(
       (t) => t.state !== 'draining',
     );
     const healthy = targets.filter((t) => t.state === 'healthy');
     const to = random.pick(healthy.length > 0 ? healthy : targets);
-    if (to === undefined || !galera.write(to.id)) return;
-    this.acknowledged += 1;
-    this.#lastWriter = to.id;
-    this.#lastWriteMs = clock.nowMs();
+    database.clients(to?.id);
   }
 
   /** NLB: a TCP check; a hung process still accepts. Two failures in a row make a target unhealthy. */
@@ -67,9 +60,9 @@ export class Surroundings {
   }
 
   #health(key: string, id: string, before: TargetState): TargetState {
-    const { aws, galera } = this.#world;
+    const { aws, database } = this.#world;
     if (aws.instances.get(id)?.state !== 'running') return 'unused';
-    const listens = this.#world.hostRuns(id) && (galera.status(id) !== null || galera.node(id).process === 'hung');
+    const listens = this.#world.hostRuns(id) && database.listens(id);
     const failures = listens ? 0 : (this.#failing.get(key) ?? 0) + 1;
     this.#failing.set(key, failures);
     return failures === 0 ? 'healthy' : failures === 1 ? before : 'unhealthy';

@@ -1,31 +1,25 @@
 /** One cluster, the AWS it lives in, and the control plane that looks after it. */
-import type { LaunchRequest } from '../lambdas/cloud/ports.ts';
+import type { DbTarget, LaunchRequest } from '../lambdas/cloud/ports.ts';
 import type { ClusterLedger } from '../lambdas/model/ledger.ts';
 import { EMPTY_LEDGER } from '../lambdas/model/ledger.ts';
 import { CLUSTER_TAG } from '../lambdas/model/spec.ts';
 import type { ClusterSpec } from '../lambdas/model/spec.ts';
 import type { Instance, InstanceState } from '../lambdas/model/view.ts';
-import {
-  FakeAws,
-  FakeInstances,
-  READER_GROUP,
-  STATE_UUID,
-  WRITER_GROUP,
-  aSpec,
-  fakeCloud,
-  healthyCluster,
-} from '../test/fakes/index.ts';
+import { FakeAws, FakeInstances, READER_GROUP, WRITER_GROUP, fakeCloud, healthyCluster } from '../test/fakes/index.ts';
 import type { FakeCloud } from '../test/fakes/index.ts';
 import type { Actor } from './actor.ts';
 import { SimClock } from './clock.ts';
 import { Functions } from './functions.ts';
 import { GaleraModel } from './galera/cluster.ts';
+import { galeraSide } from './galera/side.ts';
 import { Guard } from './guard.ts';
-import { SimHosts, SimProber } from './hosts.ts';
+import { SimHosts } from './hosts.ts';
 import { Plane } from './plane.ts';
 import type { Intercept } from './plane.ts';
 import { Queue, SimRequests } from './queues.ts';
 import { Random } from './random.ts';
+import type { Database, EngineName, Side } from './side.ts';
+import { postgresSide } from './postgres/side.ts';
 import { Story } from './story.ts';
 import { Surroundings } from './surroundings.ts';
 import { CALM } from './weather.ts';
@@ -55,11 +49,11 @@ export class World {
   readonly random: Random;
   readonly clock = new SimClock();
   readonly aws = new FakeAws(this.clock);
-  readonly spec: ClusterSpec = aSpec();
+  readonly engine: EngineName;
   readonly groups = { writer: WRITER_GROUP, healthy: READER_GROUP };
   readonly cloud: FakeCloud;
   readonly story = new Story(() => this.clock.nowMs());
-  readonly galera: GaleraModel;
+  readonly side: Side;
   readonly guard = new Guard(this);
   readonly plane = new Plane(this);
   readonly functions = new Functions(this);
@@ -78,45 +72,40 @@ export class World {
   readonly startedByHand = new Set<string>();
   readonly downZones = new Set<string>();
 
-  constructor(seed: number) {
+  constructor(seed: number, engine: EngineName = 'galera') {
     this.random = new Random(seed);
-    this.galera = new GaleraModel({
-      nowMs: () => this.clock.nowMs(),
-      random: (low, high) => this.random.int(low, high),
-      tell: (what) => this.story.tell('galera', what),
-      volumeOf: (id) => this.volumeOf(id),
-      hostRuns: (id) => this.hostRuns(id),
-      addressOf: (id) => this.addressOf(id) ?? '',
-      linked: (a, b) => !this.isolated.has(a) && !this.isolated.has(b),
-    });
+    this.engine = engine;
+    this.side = engine === 'galera' ? galeraSide(this) : postgresSide(this);
     const requests = new SimRequests(this);
     const others = {
       instances: new SimInstances(this),
       hosts: new SimHosts(this),
-      prober: new SimProber(this),
+      prober: this.side.prober,
       requests,
+      ...(this.side.admin === null ? {} : { admin: this.side.admin }),
     };
     this.cloud = { ...fakeCloud(this.aws), ...others } as unknown as FakeCloud;
     this.signalsQueue = new Queue(this, 'signals', 180_000, (batch) => this.functions.signals(batch));
     this.reconcileQueue = new Queue(this, 'reconcile', 30_000, (batch) => this.functions.reconcile(batch));
-    const nodes = healthyCluster(this.aws, this.spec);
-    this.galera.found(
-      nodes.map((n) => n.id),
-      STATE_UUID,
-    );
-    for (const { id } of nodes) {
-      const volume = this.volumeOf(id);
-      if (volume !== null)
-        this.galera.disks.set(volume, {
-          branch: this.galera.node(id).component!.data.branch,
-          seqno: 1000,
-          clean: false,
-        });
-    }
+    this.side.found(healthyCluster(this.aws, this.spec));
     this.aws.bootMs = 20_000;
     this.aws.stopMs = 4000;
     this.aws.terminateMs = 6000;
     this.surroundings.begin();
+  }
+
+  get spec(): ClusterSpec {
+    return this.side.spec;
+  }
+
+  get database(): Database {
+    return this.side.database;
+  }
+
+  /** The model of Galera. @throws Error when the cluster is of another engine. */
+  get galera(): GaleraModel {
+    if (this.side.database instanceof GaleraModel) return this.side.database;
+    throw new Error(`the world's engine is ${this.engine}, expected galera`);
   }
 
   ledger(): ClusterLedger {
@@ -149,10 +138,10 @@ export class World {
     return [...targets].filter((t) => t.state !== 'draining').map((t) => t.id);
   }
 
-  isForeign(id: string): boolean {
+  isForeign = (id: string): boolean => {
     const i = this.aws.instances.get(id);
     return i !== undefined && i.tags[CLUSTER_TAG] !== this.spec.name;
-  }
+  };
 
   /** An event on its way to the queue `signals`: late, lost, doubled or broken. */
   emit(source: string, detailType: string, detail: object): void {
@@ -171,10 +160,10 @@ export class World {
     const tell = (what: string): void => this.story.tell(actor.name, what);
     switch (operation) {
       case 'instances.stop':
-        this.galera.crash(String(args[0]));
+        this.database.hostEnds(String(args[0]), 'stop');
         return tell(`stops ${String(args[0])}`);
       case 'instances.terminate':
-        this.galera.stop(String(args[0]));
+        this.database.hostEnds(String(args[0]), 'terminate');
         return tell(`terminates ${String(args[0])}`);
       case 'instances.launch':
         return tell(
@@ -186,6 +175,15 @@ export class World {
         return this.guard.asked((args[0] as readonly { readonly cause: string }[]).map((r) => r.cause));
       case 'notifications.publish':
         return tell(`tells people: ${String(args[0])}`);
+      case 'admin.detach':
+      case 'admin.follow':
+      case 'admin.setSync':
+      case 'admin.promote': {
+        const [target, , ...others] = args;
+        return tell(
+          `${operation} ${(target as DbTarget).instanceId} ${others.map((a) => JSON.stringify(a)).join(' ')}`,
+        );
+      }
       case 'targetGroups.register':
       case 'targetGroups.deregister':
       case 'ledger.setWriter':

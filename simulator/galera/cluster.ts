@@ -6,12 +6,18 @@ import type { GaleraStatus } from '../../lambdas/model/galera.ts';
 import type { Branch, Data } from './history.ts';
 import { holds, isPartOf } from './history.ts';
 import type { Component } from './node.ts';
+import type { Database } from '../side.ts';
 import { GaleraMembership, IST_MS } from './membership.ts';
 
-export class GaleraModel extends GaleraMembership {
+/** After its last write a follower may not have applied all of it. */
+const APPLIES_MS = 1500;
+
+export class GaleraModel extends GaleraMembership implements Database {
   /** What each volume holds. */
   #acknowledged = new Map<Branch, number>();
   writes = 0;
+  #lastWriter: string | null = null;
+  #lastWriteMs = 0;
 
   found(ids: readonly string[], uuid: string): void {
     const branch: Branch = { id: 0, uuid, parent: null, forkAt: 0 };
@@ -38,6 +44,34 @@ export class GaleraModel extends GaleraMembership {
   position(id: string): Data | null {
     const n = this.nodes.get(id);
     return n?.process !== 'none' && n?.transfer === null && n.component !== null ? n.component.data : this.data(id);
+  }
+
+  isUp(id: string): boolean {
+    return this.node(id).process === 'up';
+  }
+
+  listens(id: string): boolean {
+    return this.status(id) !== null || this.node(id).process === 'hung';
+  }
+
+  takesWrites(): boolean {
+    return this.primaries().length > 0;
+  }
+
+  hostEnds(id: string, how: 'stop' | 'terminate'): void {
+    if (how === 'stop') this.crash(id);
+    else this.stop(id);
+  }
+
+  clients(routed: string | undefined): boolean {
+    if (routed === undefined || !this.write(routed)) return false;
+    this.#lastWriter = routed;
+    this.#lastWriteMs = this.world.nowMs();
+    return true;
+  }
+
+  protected override isLagging(id: string): boolean {
+    return id !== this.#lastWriter && this.world.nowMs() - this.#lastWriteMs < APPLIES_MS;
   }
 
   /** One write through this node; acknowledged when every member of its view has it. */
@@ -68,7 +102,6 @@ export class GaleraModel extends GaleraMembership {
     this.#acknowledged = new Map([[data.branch, data.seqno]]);
   }
 
-  /** The process ends without a word, or its host does. */
   /** A clean shutdown: the others count it out at once. */
   stop(id: string): void {
     const n = this.nodes.get(id);
@@ -154,9 +187,4 @@ export class GaleraModel extends GaleraMembership {
       readOnly: false,
     };
   }
-
-  /** What time does: hosts that are gone, members that are cast out, components that meet, transfers that end. */
-  /** Members that live, grouped by who can reach whom. */
-  /** What reaches the disk: all that it acknowledged; a crash may cost a follower the last writes that it had not applied. */
-  /** Set by the world: does this node only follow, so that its disk may be behind. */
 }

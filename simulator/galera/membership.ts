@@ -196,7 +196,10 @@ export class GaleraMembership {
     this.disks.set(volume, { branch: c.data.branch, seqno: Math.max(c.data.branch.forkAt, c.data.seqno - lag), clean });
   }
 
-  isLagging: (id: string) => boolean = () => false;
+  /** Does it only follow, so that its disk may be behind. */
+  protected isLagging(_id: string): boolean {
+    return false;
+  }
 
   protected erase(id: string): void {
     const volume = this.world.volumeOf(id);

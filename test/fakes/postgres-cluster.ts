@@ -55,6 +55,7 @@ export interface Server {
 
 export interface Acknowledged {
   readonly commit: number;
+  readonly entry: LogEntry;
   readonly node: string;
   readonly timeline: number;
   readonly atMs: number;
@@ -249,7 +250,7 @@ export class FakePostgresCluster {
     const server = this.server(id);
     const disk = this.diskOf(server);
     const { timeline, lsn } = positionOf(disk);
-    const attached = this.attachedTo(server);
+    const attached = this.listedBy(server);
     return {
       engine: 'postgres',
       inRecovery: server.recovering,
@@ -288,7 +289,7 @@ export class FakePostgresCluster {
   settle(): void {
     const nowMs = this.aws.clock.nowMs();
     for (const server of this.servers.values()) {
-      if (!this.#hostLives(server.id)) server.process = 'down';
+      if (!this.hostLives(server.id)) server.process = 'down';
       if (server.seedingUntilMs !== null && server.seedingUntilMs <= nowMs) {
         Object.assign(server, { seedingUntilMs: null, process: 'up', recovering: true });
       }
@@ -322,7 +323,7 @@ export class FakePostgresCluster {
       if (!serves && server.process !== 'frozen') this.#waiting.delete(commit);
       if (!serves || !has(entry)) continue;
       this.#waiting.delete(commit);
-      this.journal.push({ commit, node: server.id, timeline: entry.timeline, atMs: nowMs });
+      this.journal.push({ commit, entry, node: server.id, timeline: entry.timeline, atMs: nowMs });
     }
   }
 
@@ -335,15 +336,22 @@ export class FakePostgresCluster {
     return (entry) => standbys.filter((s) => this.diskOf(s).log[entry.index] === entry).length >= set.need;
   }
 
+  /** Are as many of its set attached as it waits for. */
+  reachesQuorum(server: Server): boolean {
+    const set = parseSynchronousStandbyNames(this.diskOf(server).names);
+    if (set === null) return true;
+    return this.attachedTo(server).filter((s) => s.process === 'up' && set.standbys.includes(s.id)).length >= set.need;
+  }
+
   /** Whom it has a stream from, or would have in a moment. A frozen upstream holds the connection until the receiver gives up. */
   #upstreamOf(standby: Server): Server | null {
-    if (!this.#hostLives(standby.id) || standby.process === 'down' || !standby.recovering || standby.disk === null)
+    if (!this.hostLives(standby.id) || standby.process === 'down' || !standby.recovering || standby.disk === null)
       return null;
     const { log, upstreamHost, upstreamSlot, systemId } = standby.disk;
     const upstream = [...this.servers.values()].find((s) => s.id !== standby.id && this.hostOf(s.id) === upstreamHost);
-    if (upstreamHost === null || upstream === undefined || !this.#hostLives(upstream.id) || upstream.process === 'down')
+    if (upstreamHost === null || upstream === undefined || !this.hostLives(upstream.id) || upstream.process === 'down')
       return null;
-    if (standby.deafToPeers || upstream.deafToPeers || upstream.disk === null) return null;
+    if (!this.linked(standby, upstream) || upstream.disk === null) return null;
     const theirs = upstream.disk;
     if (theirs.systemId !== systemId || (upstreamSlot !== null && !theirs.slots.has(upstreamSlot))) return null;
     return theirs.log[log.length - 1]?.id === last(standby.disk).id ? upstream : null;
@@ -351,6 +359,11 @@ export class FakePostgresCluster {
 
   attachedTo(primary: Server): readonly Server[] {
     return [...this.servers.values()].filter((s) => this.#upstreamOf(s)?.id === primary.id);
+  }
+
+  /** Whom its `pg_stat_replication` shows. */
+  protected listedBy(primary: Server): readonly Server[] {
+    return this.attachedTo(primary);
   }
 
   #receiverOf(server: Server): WalReceiver | null {
@@ -386,20 +399,29 @@ export class FakePostgresCluster {
 
   hears(server: Server): 'answers' | 'refused' | 'silent' | 'unreachable' | 'rejected' {
     this.settle();
-    if (!this.#hostLives(server.id) || server.deafToPlane) return 'unreachable';
+    if (!this.hostLives(server.id) || !this.seenByPlane(server)) return 'unreachable';
     if (server.process === 'frozen') return 'silent';
     if (this.#recovers(server)) return 'rejected';
     return server.process === 'up' ? 'answers' : 'refused';
   }
 
   /** EC2 has not ended it: an instance that is being stopped may still run. */
-  #hostLives(id: string): boolean {
+  protected hostLives(id: string): boolean {
     const state = this.aws.instances.get(id)?.state;
     return state === 'running' || state === 'stopping' || state === 'shutting-down';
   }
 
+  /** Can the two hosts reach each other. */
+  protected linked(a: Server, b: Server): boolean {
+    return !a.deafToPeers && !b.deafToPeers;
+  }
+
+  protected seenByPlane(server: Server): boolean {
+    return !server.deafToPlane;
+  }
+
   runs(server: Server): boolean {
-    return this.#hostLives(server.id) && server.process === 'up' && !this.#recovers(server);
+    return this.hostLives(server.id) && server.process === 'up' && !this.#recovers(server);
   }
 
   #recovers({ process, recoversUntilMs }: Server): boolean {

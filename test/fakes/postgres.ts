@@ -23,22 +23,21 @@ export class FakePostgres extends FakePostgresCluster implements Prober, Postgre
 
   async probe(target: DbTarget, credentials: DbCredentials): Promise<Probe> {
     const startMs = this.aws.clock.nowMs();
-    const found = await this.aws.call('Prober.probe', [target, credentials], (): Probe => {
-      const server = this.#target(target);
-      const atMs = this.aws.clock.nowMs();
-      const said = this.hears(server);
-      if (said !== 'answers')
-        return {
-          kind: said,
-          atMs,
-          tookMs: 1,
-          detail: said === 'rejected' ? '57P03 the database system is starting up' : 'fake',
-        };
-      return { kind: 'answered', atMs, tookMs: 3, status: this.status(target.instanceId) };
-    });
+    const found = await this.aws.call('Prober.probe', [target, credentials], () => this.seen(target));
     if (found.kind !== 'silent' && found.kind !== 'unreachable') return found;
     await this.aws.clock.sleep(PROBE_DEADLINE_MS);
     return { ...found, atMs: this.aws.clock.nowMs(), tookMs: this.aws.clock.nowMs() - startMs };
+  }
+
+  /** What a probe finds, without the time that it takes. */
+  protected seen(target: DbTarget): Probe {
+    const atMs = this.aws.clock.nowMs();
+    const said = this.heardAt(target);
+    if (said !== 'answers') {
+      const detail = said === 'rejected' ? '57P03 the database system is starting up' : 'fake';
+      return { kind: said, atMs, tookMs: 1, detail };
+    }
+    return { kind: 'answered', atMs, tookMs: 3, status: this.status(target.instanceId) };
   }
 
   // ---- PostgresAdmin
@@ -117,9 +116,9 @@ export class FakePostgres extends FakePostgresCluster implements Prober, Postgre
     act: (server: Server, disk: Disk) => T,
   ): Promise<T> {
     const found = await this.aws.call(`PostgresAdmin.${operation}`, [target, credentials, ...args], () => {
-      const server = this.#target(target);
-      const said = this.hears(server);
+      const said = this.heardAt(target);
       if (said !== 'answers') return { said };
+      const server = this.server(target.instanceId);
       const value = act(server, this.diskOf(server));
       this.settle();
       return { value };
@@ -129,8 +128,8 @@ export class FakePostgres extends FakePostgresCluster implements Prober, Postgre
     throw new NodeUnavailable(`${target.instanceId}: ${operation}: ${found.said}`);
   }
 
-  #target({ instanceId, host }: DbTarget): Server {
+  protected heardAt({ instanceId, host }: DbTarget): ReturnType<FakePostgresCluster['hears']> {
     if (this.hostOf(instanceId) !== host) throw new Error(`${instanceId} does not have the address ${host}`);
-    return this.server(instanceId);
+    return this.hears(this.server(instanceId));
   }
 }

@@ -1,5 +1,6 @@
 /** Nights of faults with the production code in them: `node simulator/main.ts` runs more of them. */
 import { describe, expect, it } from 'vitest';
+import { ENGINES } from '../../../simulator/side.ts';
 import { simulate } from '../../../simulator/simulate.ts';
 import type { Night } from '../../../simulator/simulate.ts';
 
@@ -16,15 +17,23 @@ describe('a night of faults', () => {
     }
   });
 
-  it('is the same night again with the same seed', async () => {
-    const [first, second, other] = [await simulate(7), await simulate(7), await simulate(8)];
+  it.each([1, 11])('of PostgreSQL breaks no rule and heals: 10 seeds from %i', { timeout: 120_000 }, async (from) => {
+    for (let seed = from; seed < from + 10; seed += 1) {
+      const night = await simulate(seed, { engine: 'postgres' });
+      expect(night.violations, said(night)).toEqual([]);
+    }
+  });
+
+  it.each(ENGINES)('is the same night again with the same seed: %s', { timeout: 60_000 }, async (engine) => {
+    const [first, second] = [await simulate(7, { engine }), await simulate(7, { engine })];
+    const other = await simulate(8, { engine });
     expect(second.story).toEqual(first.story);
     expect(second.fingerprint).toBe(first.fingerprint);
     expect(other.fingerprint).not.toBe(first.fingerprint);
   });
 
-  it('has acknowledged writes, faults and a healing in it', async () => {
-    const night = await simulate(3);
+  it.each(ENGINES)('has acknowledged writes, faults and a healing in it: %s', { timeout: 60_000 }, async (engine) => {
+    const night = await simulate(3, { engine });
     expect(night.writes).toBeGreaterThan(100);
     expect(night.story.some((line) => line.includes('FAULT'))).toBe(true);
   });

@@ -1,0 +1,70 @@
+/** A PostgreSQL cluster in the simulator. */
+import { EMPTY_LEDGER } from '../../lambdas/model/ledger.ts';
+import type { ClusterSpec, PostgresEngine } from '../../lambdas/model/spec.ts';
+import { declaredNeed, synchronousStandbyNames } from '../../lambdas/model/quorum.ts';
+import { aSpec } from '../../test/fakes/index.ts';
+import type { Side } from '../side.ts';
+import type { World } from '../world.ts';
+import { SimPostgres } from './cluster.ts';
+import { faultsOf } from './faults.ts';
+import { PostgresScripts } from './hosts.ts';
+import { restoreWrites } from './person.ts';
+import { PostgresRules } from './rules.ts';
+
+const ENGINE: PostgresEngine = {
+  kind: 'postgres',
+  port: 5432,
+  durability: 'quorum',
+  maxLagBytes: 2 ** 20,
+  slots: 'physical',
+  replicationUser: 'rejoin_replication',
+};
+
+export interface PostgresSide extends Side {
+  readonly database: SimPostgres;
+}
+
+export function postgresSide(world: World, spec: ClusterSpec = aSpec({ engine: ENGINE })): PostgresSide {
+  const database = new SimPostgres(world, spec);
+  const scripts = new PostgresScripts(world, database);
+  return {
+    spec,
+    database,
+    prober: database,
+    admin: database,
+    rules: new PostgresRules(world, database),
+    faults: faultsOf(database),
+    found([first, ...others]) {
+      if (first === undefined) throw new Error('a cluster has at least one node');
+      const primary = database.addPrimary(first);
+      for (const i of others) database.addStandby(i, primary);
+      const set = { need: declaredNeed(spec.nodes), standbys: others.map((i) => i.id).sort() };
+      database.diskOf(primary).names = synchronousStandbyNames(set);
+      const sync = { sets: [set], barrierLsn: null };
+      world.aws.ledgers.set(spec.name, { ...EMPTY_LEDGER, epoch: 1, writer: first.id, sync });
+    },
+    runScript: (id, document, parameters, end) => scripts.run(id, document, parameters, end),
+    help: () => restoreWrites(world, database),
+    calm() {
+      database.sluggish = 0;
+      database.heldUntilMs.clear();
+      database.cutPairs.clear();
+    },
+    unfinished: () => durability(world, database),
+    stuck: { told: /NO_CANDIDATE|NODE_UNREACHABLE_BY_PLANE|gave up/, why: 'nobody may be promoted' },
+  };
+}
+
+/** The primary waits for what is declared, of those that stream, and the ledger knows it. */
+function durability(world: World, pg: SimPostgres): readonly string[] {
+  const { writer, sync } = world.ledger();
+  const primary = pg.servers.get(writer ?? '');
+  if (primary?.disk == null) return [];
+  const streaming = pg.attachedTo(primary).map((s) => s.id);
+  const wanted = synchronousStandbyNames({ need: declaredNeed(world.spec.nodes), standbys: streaming });
+  const found: string[] = [];
+  if (primary.disk.names !== wanted)
+    found.push(`the primary waits for ${primary.disk.names || 'nobody'}, not ${wanted}`);
+  if (sync?.sets.length !== 1) found.push(`the ledger knows ${sync?.sets.length ?? 0} sets`);
+  return found;
+}
