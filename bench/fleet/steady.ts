@@ -68,6 +68,7 @@ export async function steady(clusters: number): Promise<SteadyFigure> {
       for (let batch = fleet.requests.take(BATCH); batch.length > 0; batch = fleet.requests.take(BATCH)) {
         reconciles += batch.length;
         const failed = await reconcileBatch(batch, ports);
+        fleet.requests.finish(batch);
         if (failed.length > 0) throw new Error(`${failed.length} reconciles of a quiet fleet failed`);
       }
       await clock.sleep(CONSUME_EVERY_MS);

@@ -2,21 +2,30 @@
  * (a) A burst of messages through the real code of signals and reconcile, over a fake AWS: what it costs in CPU, and in calls.
  *
  * How many reconciles a burst is depends on how it meets: while a cluster's reconcile runs, its further requests gather in its
- * message group and are one reconcile together. Both ends are measured. `together`: the burst lies in the queue when the first
- * function starts, and its requests gather. `apart`: each request finds its group empty, as when the messages come one by one.
+ * message group and are one reconcile together, and what has waited for long may be answered already.
+ * `together`: the burst lies in the queue when the first function starts, and its requests gather until all of it is read.
+ * `flowing`: it lies in the queue, too, and is reconciled while it is read, as it would be at AWS.
+ * `apart`: each request finds its group empty, as when the messages come one by one; time stands still.
  */
-import { receive } from '../../lambdas/signals/receive.ts';
+import { Memory } from '../../lambdas/signals/memory.ts';
+import { receive, type SignalRecord } from '../../lambdas/signals/receive.ts';
 import { reconcileBatch } from '../../lambdas/reconcile/batch.ts';
+import { SimClock } from '../../simulator/clock.ts';
 import { Random } from '../../simulator/random.ts';
-import { aFleet, type Fleet } from './world.ts';
+import { apiCalls } from './calls.ts';
+import { aFleet, CALL_MS, type Fleet, type Request } from './world.ts';
 import { messages } from './messages.ts';
 
 /** As both functions' event source mappings have it (lib/capabilities). */
 const BATCH = 10;
+/** Environments of each function: as many as Lambda starts with for a queue, and never more here. An assumption. */
+const ENVIRONMENTS = 5;
 /** So many of the nodes are really gone: the plane has something to do, and less than the fleet's brake stops. */
 const GONE_SHARE = 0.01;
+/** How often an idle environment looks into the queue. */
+const POLL_MS = 20;
 
-export type Meeting = 'together' | 'apart';
+export type Meeting = 'together' | 'flowing' | 'apart';
 
 export interface Storm {
   readonly messages: number;
@@ -31,54 +40,123 @@ export interface StormFigure extends Storm {
   readonly cpuMs: number;
   readonly messagesPerCpuSecond: number;
   readonly calls: number;
+  /** Of them what asks EC2 whose an instance is: for instances of others too, each at most once a minute and environment. */
+  readonly asks: number;
   readonly callsPerMessage: number;
   readonly callsPerTouched: number;
   readonly byApi: Readonly<Record<string, number>>;
 }
 
-interface Course {
+class Course {
+  readonly #clock: SimClock;
   readonly fleet: Fleet;
-  readonly touched: Set<string>;
-  reconciles: number;
-}
+  readonly touched = new Set<string>();
+  returned = 0;
+  #left: SignalRecord[];
+  #reading = 0;
 
-async function reconcileAll(course: Course): Promise<void> {
-  for (let batch = course.fleet.requests.take(BATCH); batch.length > 0; batch = course.fleet.requests.take(BATCH)) {
-    const clusters = new Set(batch.map(({ body }) => (JSON.parse(body) as { readonly cluster: string }).cluster));
-    for (const cluster of clusters) course.touched.add(cluster);
-    course.reconciles += clusters.size;
-    const failed = await reconcileBatch(batch, course.fleet.ports);
+  constructor(fleet: Fleet, clock: SimClock, records: readonly SignalRecord[]) {
+    this.fleet = fleet;
+    this.#clock = clock;
+    this.#left = [...records];
+  }
+
+  /** One environment of `signals`, until nothing is left. */
+  async read(memory: Memory, size: number): Promise<void> {
+    this.#reading += 1;
+    while (this.#left.length > 0) await this.readOne(memory, size);
+    this.#reading -= 1;
+  }
+
+  async readOne(memory: Memory, size: number): Promise<void> {
+    const batch = this.#left.slice(0, size);
+    this.#left = this.#left.slice(size);
+    const returned = await receive(batch, this.fleet.ports, memory);
+    this.returned += returned.length;
+  }
+
+  /** One environment of `reconcile`, until nothing is left, and nothing can come. */
+  async reconcile(looks: Map<string, number>): Promise<void> {
+    for (;;) {
+      const batch = this.fleet.requests.take(BATCH);
+      if (batch.length > 0) await this.#reconcileOne(batch, looks);
+      else if (this.fleet.requests.isEmpty && this.#reading === 0) return;
+      else await this.#clock.sleep(POLL_MS);
+    }
+  }
+
+  async #reconcileOne(batch: readonly Request[], looks: Map<string, number>): Promise<void> {
+    for (const { cluster } of batch) this.touched.add(cluster);
+    const failed = await reconcileBatch(batch, this.fleet.ports, looks);
+    this.fleet.requests.finish(batch);
     if (failed.length > 0) throw new Error(`${failed.length} of ${batch.length} requests failed, expected none`);
   }
+
+  get hasMore(): boolean {
+    return this.#left.length > 0;
+  }
+}
+
+const environments = <T>(one: (n: number) => Promise<T>): Promise<readonly T[]> =>
+  Promise.all(Array.from({ length: ENVIRONMENTS }, (_, n) => one(n)));
+
+async function meet(course: Course, meeting: Meeting): Promise<void> {
+  const read = (): Promise<unknown> => environments((n) => course.read(new Memory(`environment-${n}`), BATCH));
+  const reconcile = (): Promise<unknown> => environments(() => course.reconcile(new Map()));
+  switch (meeting) {
+    case 'together':
+      await read();
+      await reconcile();
+      return;
+    case 'flowing':
+      await Promise.all([read(), reconcile()]);
+      return;
+    case 'apart': {
+      const memory = new Memory('environment');
+      const looks = new Map<string, number>();
+      while (course.hasMore) {
+        await course.readOne(memory, 1);
+        await course.reconcile(looks);
+      }
+    }
+  }
+}
+
+/** Runs the work in the clock's time. */
+async function inTime(clock: SimClock, work: Promise<void>): Promise<void> {
+  let over = false;
+  const ended = work.finally(() => (over = true));
+  await Promise.all([ended, clock.run(Number.POSITIVE_INFINITY, () => over)]);
 }
 
 /** One burst on a fresh fleet. Throws when a request fails, or more signals than the malformed ones. */
 export async function storm({ messages: count, clusters, meeting }: Storm, seed: number): Promise<StormFigure> {
   const random = new Random(seed);
-  const fleet = aFleet(clusters);
+  const clock = new SimClock();
+  const fleet = aFleet(clusters, clock);
   for (const { id } of fleet.nodes) if (random.chance(GONE_SHARE)) fleet.aws.setState(id, 'terminated');
-  const records = messages(count, fleet.nodes, random).map((body, n) => ({ messageId: `m${n}`, body }));
-  const course: Course = { fleet, touched: new Set(), reconciles: 0 };
-  const size = meeting === 'apart' ? 1 : BATCH;
-  let returned = 0;
+  const attributes = { SentTimestamp: String(clock.nowMs()) };
+  const records = messages(count, fleet.nodes, random).map((body, n) => ({ messageId: `m${n}`, body, attributes }));
+  const course = new Course(fleet, clock, records);
+  if (meeting !== 'apart') fleet.aws.before = (call) => clock.sleep(CALL_MS * apiCalls(call, fleet.size).length);
   const before = process.cpuUsage();
-  for (let from = 0; from < records.length; from += size) {
-    returned += (await receive(records.slice(from, from + size), fleet.ports)).length;
-    if (meeting === 'apart') await reconcileAll(course);
-  }
-  await reconcileAll(course);
+  if (meeting === 'apart') await meet(course, meeting);
+  else await inTime(clock, meet(course, meeting));
   const { user, system } = process.cpuUsage(before);
   const malformed = records.filter(({ body }) => body.startsWith('{"not"')).length;
-  if (returned !== malformed) throw new Error(`${returned} messages returned to the queue, expected ${malformed}`);
+  if (course.returned !== malformed)
+    throw new Error(`${course.returned} messages returned to the queue, expected ${malformed}`);
+  const reconciles = fleet.aws.callsOf('Specs.get').length;
+  const asks = fleet.aws.callsOf('Instances.byIds').length;
   const calls = fleet.calls();
   const byApi = Object.fromEntries(
     [...Map.groupBy(calls, (c) => c.api)].map(([api, of]) => [api, of.length] as const).sort(),
   );
   const cpuMs = (user + system) / 1000;
   return {
-    ...{ messages: count, clusters, meeting, touched: course.touched.size, reconciles: course.reconciles, cpuMs },
+    ...{ messages: count, clusters, meeting, touched: course.touched.size, reconciles, cpuMs },
     messagesPerCpuSecond: (count / cpuMs) * 1000,
-    calls: calls.length,
+    ...{ calls: calls.length, asks },
     callsPerMessage: calls.length / count,
     callsPerTouched: calls.length / Math.max(1, course.touched.size),
     byApi,

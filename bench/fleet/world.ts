@@ -33,13 +33,19 @@ class Counted implements Log, Metrics {
 export interface Request {
   readonly messageId: string;
   readonly body: string;
+  readonly cluster: string;
+  readonly attributes: { readonly SentTimestamp: string };
 }
 
-/** `reconcile.fifo`: what has the same cluster and cause is one message; a group's messages are given out together. */
+/**
+ * `reconcile.fifo`: what has the same cluster and cause is one message; a group's messages are given out together, and no more of
+ * them before those are finished with.
+ */
 export class Requests implements ReconcileRequests {
   readonly #aws: FakeAws;
   readonly #seen = new Set<string>();
-  #groups = new Map<string, Request[]>();
+  readonly #groups = new Map<string, Request[]>();
+  readonly #locked = new Set<string>();
   constructor(aws: FakeAws) {
     this.#aws = aws;
   }
@@ -51,7 +57,8 @@ export class Requests implements ReconcileRequests {
         if (this.#seen.has(body)) continue;
         this.#seen.add(body);
         const group = this.#groups.get(cluster) ?? [];
-        group.push({ messageId: String(this.#seen.size), body });
+        const attributes = { SentTimestamp: String(this.#aws.clock.nowMs()) };
+        group.push({ messageId: String(this.#seen.size), body, cluster, attributes });
         this.#groups.set(cluster, group);
       }
     });
@@ -61,20 +68,31 @@ export class Requests implements ReconcileRequests {
     return this.#aws.call('ReconcileRequests.sendLater', [cluster, delaySeconds, cause], () => undefined);
   }
 
-  /** At most `most` messages, group after group; empty when there are none. */
+  get isEmpty(): boolean {
+    return this.#groups.size === 0;
+  }
+
+  /** At most `most` messages, group after group; empty when there are none that nobody has in hand. */
   take(most: number): readonly Request[] {
     const batch: Request[] = [];
     for (const [cluster, group] of this.#groups) {
+      if (this.#locked.has(cluster)) continue;
       batch.push(...group.splice(0, most - batch.length));
       if (group.length === 0) this.#groups.delete(cluster);
       if (batch.length === most) break;
     }
+    for (const { cluster } of batch) this.#locked.add(cluster);
     return batch;
+  }
+
+  /** Lets the groups of what was taken go on. */
+  finish(batch: readonly Request[]): void {
+    for (const { cluster } of batch) this.#locked.delete(cluster);
   }
 }
 
-/** A page of a listing, from the question to its answer; the next one is asked for then. An assumption. */
-const PAGE_MS = 25;
+/** A call to AWS, from the question to its answer; the next page of a listing is asked for then. An assumption. */
+export const CALL_MS = 25;
 
 export interface Fleet {
   readonly size: number;
@@ -126,7 +144,7 @@ export function aFleet(size: number, clock?: FakeClock): Fleet {
       aws.calls
         .splice(0)
         .flatMap((call: FakeCall) =>
-          apiCalls(call, size).map((api, page) => ({ api, atMs: call.atMs + page * PAGE_MS })),
+          apiCalls(call, size).map((api, page) => ({ api, atMs: call.atMs + page * CALL_MS })),
         )
         .sort((a, b) => a.atMs - b.atMs),
   };

@@ -140,6 +140,15 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
       });
     },
 
+    async noteLook(cluster, beganMs) {
+      await update({
+        key: stateKey(cluster),
+        set: 'SET #lookBeganMs = :at',
+        condition: 'attribute_not_exists(#lookBeganMs) OR #lookBeganMs < :at',
+        values: { ':at': beganMs },
+      });
+    },
+
     setAccepted: (cluster, accepted) => put(cluster, 'accepted', accepted && { ...accepted }),
     setSuspicion: (cluster, node, suspicion) => put(cluster, suspicionOf(node), suspicion && { ...suspicion }),
     setEscalation: (cluster, escalation) => put(cluster, 'escalation', escalation && { ...escalation }),

@@ -96,6 +96,7 @@ const state = z.object({
   sync: orNull(sync),
   position: orNull(z.object({ node: text, timeline: number, lsn, atMs: number })),
   accepted: orNull(z.object({ node: text, by: text, atMs: number })),
+  lookBeganMs: orNull(number),
 });
 const brake = z.object({
   engaged: z._default(z.boolean(), false),

@@ -114,6 +114,8 @@ export interface Ledger {
   ): Promise<void>;
   /** Unless a later one is there already (by `atMs`): a late writer changes nothing and hears nothing. */
   notePosition(cluster: string, position: PrimaryPosition): Promise<void>;
+  /** Unless a later one is there already. */
+  noteLook(cluster: string, beganMs: number): Promise<void>;
   setAccepted(cluster: string, accepted: AcceptedLoss | null): Promise<void>;
   setSuspicion(cluster: string, node: string, suspicion: Suspicion | null): Promise<void>;
   setEscalation(cluster: string, escalation: Escalation | null): Promise<void>;

@@ -115,6 +115,11 @@ export interface ClusterLedger {
   /** PostgreSQL; null until a primary was seen. */
   readonly position: PrimaryPosition | null;
   readonly accepted: AcceptedLoss | null;
+  /**
+   * When the last look began that saw all and did all that it had to, noted while requests were waiting; requests sent well
+   * before it are answered. Null: none is known, and every request is looked into.
+   */
+  readonly lookBeganMs: number | null;
 }
 
 export const EMPTY_LEDGER: ClusterLedger = {
@@ -128,6 +133,7 @@ export const EMPTY_LEDGER: ClusterLedger = {
   sync: null,
   position: null,
   accepted: null,
+  lookBeganMs: null,
 };
 
 /** Fleet brake (safety rule 7): once engaged, only a person releases it. */

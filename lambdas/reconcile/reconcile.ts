@@ -20,15 +20,30 @@ const RETRY_SECONDS = 2;
 /** What comes back by itself fails no message and reaches no DLQ: an alarm counts it, over all clusters. */
 const OBSTRUCTED = 'ReconcileObstructed';
 
+export interface Circumstances {
+  /** Requests for the cluster have waited, and more may: the look is noted, so that it answers those too. */
+  readonly isBacklog: boolean;
+}
+
+interface Attempt {
+  readonly outcome: Outcome;
+  /** All was seen, and all that was decided was done: what was sent before it is answered. */
+  readonly isWhole: boolean;
+}
+
 /**
  * Reconciles and, where something is still to be waited for, asks to come back.
  * @throws BadSpec, and whatever is neither a passing failure of AWS nor the failure of a single change: the message then
  *   returns to the queue and in the end to its DLQ.
  */
-export async function reconcile(cluster: string, given: ReconcilePorts): Promise<Outcome> {
+export async function reconcile(
+  cluster: string,
+  given: ReconcilePorts,
+  { isBacklog }: Circumstances = { isBacklog: false },
+): Promise<Outcome> {
   const startedAtMs = given.clock.nowMs();
   const { ports, calls } = counted(given);
-  const outcome = await attempt(cluster, ports, () => ({
+  const { outcome, isWhole } = await attempt(cluster, ports, () => ({
     tookMs: given.clock.nowMs() - startedAtMs,
     calls: Object.fromEntries(calls),
   }));
@@ -36,8 +51,26 @@ export async function reconcile(cluster: string, given: ReconcilePorts): Promise
     const { delaySeconds, cause } = due(cluster, outcome.seconds, given.clock.nowMs());
     await ports.requests.sendLater(cluster, delaySeconds, cause);
   }
+  // Last, when nothing that it decided can fail any more.
+  if (isBacklog && isWhole) await noteLook(cluster, startedAtMs, ports);
   return outcome;
 }
+
+/** A look that is not noted answers nothing, which costs a reconcile and loses none. */
+async function noteLook(cluster: string, beganMs: number, ports: ReconcilePorts): Promise<void> {
+  try {
+    await ports.ledger.noteLook(cluster, beganMs);
+  } catch (error) {
+    if (!(error instanceof CloudUnavailable)) throw error;
+    ports.log.warn('the look cannot be noted: what waits is looked into again', { cluster });
+  }
+}
+
+/** Something could not be read, and the plan goes around it: whoever asked for a look has not had one. */
+const isWholeView = ({ dns, nodes, ledger, claimExecution }: ClusterView): boolean =>
+  dns.every((d) => d.unread === undefined) &&
+  nodes.every((n) => n.probe.kind !== 'rejected') &&
+  (ledger.claim === null || claimExecution !== null);
 
 /**
  * A record that will not become readable by itself (its zone was deleted, the role is too narrow) has to reach the DLQ and
@@ -51,12 +84,12 @@ function tellOfLostRecord(view: ClusterView, planned: Plan): void {
 
 type Cost = () => { readonly tookMs: number; readonly calls: Readonly<Record<string, number>> };
 
-async function attempt(cluster: string, ports: ReconcilePorts, cost: Cost): Promise<Outcome> {
+async function attempt(cluster: string, ports: ReconcilePorts, cost: Cost): Promise<Attempt> {
   try {
     const view = await observe(cluster, ports);
     if (view === null) {
       ports.log.warn('no such cluster is declared; nothing to do', { cluster, ...cost() });
-      return { kind: 'terminal', reason: `no specification of ${cluster} exists` };
+      return { outcome: { kind: 'terminal', reason: `no specification of ${cluster} exists` }, isWhole: false };
     }
     const diagnoses = diagnose(view);
     const planned = plan(view, diagnoses, ports.clock.nowMs());
@@ -65,13 +98,14 @@ async function attempt(cluster: string, ports: ReconcilePorts, cost: Cost): Prom
     const outcome = outcomeOf(planned, applied);
     report(view, diagnoses, planned, applied, outcome, ports, cost);
     tellOfLostRecord(view, planned);
-    return outcome;
+    return { outcome, isWhole: isWholeView(view) && applied.stale === null && applied.failures.length === 0 };
   } catch (error) {
     if (!(error instanceof CloudUnavailable)) throw error;
     ports.log.error('AWS is not available for now; reconcile comes back', { cluster, error, ...cost() });
     ports.metrics.count('ReconcileUnavailable', 1, { cluster });
     ports.metrics.count(OBSTRUCTED);
-    return { kind: 'requeueAfter', seconds: RETRY_SECONDS, reason: error.message };
+    const outcome: Outcome = { kind: 'requeueAfter', seconds: RETRY_SECONDS, reason: error.message };
+    return { outcome, isWhole: false };
   }
 }
 

@@ -26,12 +26,19 @@ export type Signal =
       readonly eventId: string;
       readonly clusters: readonly string[];
       readonly summary: string;
+      readonly isDue?: true;
     };
 
 /** What a detail tells: which instances or which clusters. Nothing of either is possible (an alarm on something else). */
 export type Meaning =
   | { readonly about: 'instances'; readonly instanceIds: readonly string[]; readonly summary: string }
-  | { readonly about: 'clusters'; readonly clusters: readonly string[]; readonly summary: string };
+  | {
+      readonly about: 'clusters';
+      readonly clusters: readonly string[];
+      readonly summary: string;
+      /** It was sent ahead of its time, to arrive when the time has come. */
+      readonly isDue?: true;
+    };
 
 /** One kind of event: how to recognise it and how to read its detail. */
 export interface Kind {

@@ -114,6 +114,13 @@ export class FakeLedger implements Ledger {
     });
   }
 
+  noteLook(cluster: string, beganMs: number): Promise<void> {
+    return this.#aws.call('Ledger.noteLook', [cluster, beganMs], () => {
+      const before = this.#of(cluster).lookBeganMs;
+      if (before === null || before < beganMs) this.#set(cluster, { lookBeganMs: beganMs });
+    });
+  }
+
   setAccepted(cluster: string, accepted: AcceptedLoss | null): Promise<void> {
     return this.#aws.call('Ledger.setAccepted', [cluster, accepted], () => void this.#set(cluster, { accepted }));
   }

@@ -5,5 +5,5 @@ import { clusterName, kindOf } from '../signal.ts';
 export const reconcileDue = kindOf(
   { source: 'rejoin', detailTypes: ['Reconcile Due'] },
   z.object({ cluster: clusterName, cause: z.string() }),
-  (d) => ({ about: 'clusters', clusters: [d.cluster], summary: `due: ${d.cause}` }),
+  (d) => ({ about: 'clusters', clusters: [d.cluster], summary: `due: ${d.cause}`, isDue: true }),
 );

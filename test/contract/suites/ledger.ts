@@ -24,6 +24,17 @@ const OTHER = 'arn:aws:states:eu-west-1:123456789012:execution:replace:two';
 export function ledgerContract(world: () => World): void {
   const ledger = () => world().ledger;
 
+  describe('Ledger: looks', () => {
+    it('keeps the latest beginning, whatever order they are noted in', async () => {
+      const c = aCluster();
+      await ledger().noteLook(c, 2000);
+      await ledger().noteLook(c, 1000);
+      expect((await ledger().read(c)).cluster).toEqual({ ...EMPTY_LEDGER, lookBeganMs: 2000 });
+      await ledger().noteLook(c, 3000);
+      expect((await ledger().read(c)).cluster.lookBeganMs).toBe(3000);
+    });
+  });
+
   describe('Ledger: epoch and writer', () => {
     it('a cluster never written is empty and the brake is off', async () => {
       expect(await ledger().read(aCluster())).toEqual({
