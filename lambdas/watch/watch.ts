@@ -5,9 +5,9 @@
 import { describeProblems } from '../model/spec.ts';
 import type { ClusterSpec } from '../model/spec.ts';
 import type { Instance } from '../model/view.ts';
-import { Allowance } from './allowance.ts';
 import { ClusterWatch } from './cluster-watch.ts';
 import type { WatchConfig, WatchPorts } from './ports.ts';
+import { Sweeps } from './sweeps.ts';
 
 /** How often specifications and instances are read again when nothing happens. */
 const REFRESH_MS = 20_000;
@@ -20,11 +20,6 @@ const BLIND_AFTER_MS = 15_000;
 
 /** In a large fleet less often: specifications come ten a call, of which an account has 40 a second. */
 const REFRESH_MS_A_CLUSTER = 10;
-/**
- * A sweep is a reconcile, which describes two target groups or so; an account has ten such calls a second, after a burst of 40.
- * Not quite half of that is for sweeps: a fleet of more clusters than it lasts for is swept less often, each in its turn.
- */
-const SWEEPS = { burst: 20, perSecond: 2.4 } as const;
 /** So many clusters' instances are read with a call each. */
 const ONE_BY_ONE = 3;
 
@@ -40,9 +35,7 @@ export class Watch {
   readonly #clusters = new Map<string, ClusterWatch>();
   readonly #running = new Set<Promise<void>>();
   #specs: readonly ClusterSpec[] = [];
-  /** Clusters whose sweep is due, in the order in which it came to be. */
-  readonly #toSweep = new Set<string>();
-  readonly #sweeps = new Allowance(SWEEPS);
+  readonly #sweeps = new Sweeps();
   #refreshing = false;
   #refreshedAtMs = Number.NEGATIVE_INFINITY;
   /** By what was tried; without what has succeeded since. */
@@ -65,20 +58,18 @@ export class Watch {
       for (const [name, cluster] of this.#clusters) {
         for (const probe of cluster.dueProbes(nowMs)) this.#track(name, probe);
         for (const note of cluster.dueNotes(nowMs)) this.#track(name, note, `ledger of ${name}`);
-        if (cluster.sweepIsDue(nowMs)) this.#toSweep.add(name);
+        if (cluster.sweepIsDue(nowMs)) this.#sweeps.ask(name, nowMs);
       }
       this.#sweep(nowMs);
       await this.#ports.clock.sleep(TICK_MS);
     }
     await Promise.all(this.#running);
+    this.#sweeps.tell(this.#ports.clock.nowMs(), this.#ports);
     this.#tellOfBlindness();
   }
 
-  /** Those that have waited longest, as many as may be. */
   #sweep(nowMs: number): void {
-    for (const name of this.#toSweep) {
-      if (!this.#sweeps.take(nowMs)) return;
-      this.#toSweep.delete(name);
+    for (const name of this.#sweeps.take(nowMs)) {
       const cluster = this.#clusters.get(name);
       if (cluster !== undefined) this.#track(name, cluster.sweep(nowMs), `requests for ${name}`);
     }
