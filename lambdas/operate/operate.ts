@@ -2,13 +2,15 @@
  * A person's hand on the plane. It writes what the person wants to the ledger and asks for a reconcile, which does it within
  * the safety rules: whether a node can be drained without taking the last target away is decided there, from what is so then.
  */
-import { Conflict } from '../cloud/ports.ts';
+import { CloudUnavailable, Conflict } from '../cloud/ports.ts';
 import type { ClusterLedger, FleetBrake, IncidentEntry } from '../model/ledger.ts';
 import type { ClusterSpec } from '../model/spec.ts';
+import type { Instance } from '../model/view.ts';
 import { acceptLoss } from './accept-loss.ts';
 import type { OperatePorts } from './ports.ts';
 import { parseRequest } from './request.ts';
 import type { OperateRequest } from './request.ts';
+import { mostUrgentFirst } from './urgency.ts';
 
 export type OperateAnswer =
   | { readonly accepted: true; readonly message: string }
@@ -158,9 +160,22 @@ async function acknowledge(cluster: string, by: string, ports: OperatePorts): Pr
 
 async function releaseBrake(by: string, ports: OperatePorts): Promise<OperateAnswer> {
   await ports.ledger.releaseBrake(by, ports.clock.nowMs());
-  const clusters = (await ports.specs.list()).map((s) => s.cluster);
+  const listed = await ports.specs.list();
+  const specs = listed.map(({ cluster, result }) => ({ cluster, spec: result.ok ? result.spec : null }));
+  const clusters = mostUrgentFirst(specs, await instancesByCluster(ports));
   await ask(clusters, 'release-brake', ports);
   return accept(`the fleet brake is released; ${list(clusters)} are looked at again`);
+}
+
+/** The order is a courtesy: a release does not wait for EC2. */
+async function instancesByCluster(ports: OperatePorts): Promise<ReadonlyMap<string, readonly Instance[]>> {
+  try {
+    return await ports.instances.ofEveryCluster();
+  } catch (error) {
+    if (!(error instanceof CloudUnavailable)) throw error;
+    ports.log.warn('EC2 does not say who has lost most: clusters are looked at by name', { error });
+    return new Map();
+  }
 }
 
 async function status(cluster: string, ports: OperatePorts): Promise<OperateAnswer> {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { CloudUnavailable } from '../../../lambdas/cloud/ports.ts';
 import { operate } from '../../../lambdas/operate/operate.ts';
 import type { OperateAnswer } from '../../../lambdas/operate/operate.ts';
 import { aSpec, fakeCloud, healthyCluster } from '../../fakes/index.ts';
@@ -114,6 +115,26 @@ describe('other requests', () => {
     expect(cloud.aws.brake.engaged).toBe(false);
     expect(cloud.aws.brakeReleasedBy).toBe('ada');
     expect(cloud.aws.requests.map((r) => r.cluster).sort()).toEqual(['billing', 'orders']);
+  });
+
+  it('looks first at the clusters that have lost most, when the brake is released, and at all when EC2 does not say', async () => {
+    const { cloud, a, ask } = setUp();
+    healthyCluster(cloud.aws, aSpec({ name: 'billing' }));
+    const [first, second] = healthyCluster(cloud.aws, aSpec({ name: 'users', nodes: 5 }));
+    const [last] = healthyCluster(cloud.aws, aSpec({ name: 'wide', nodes: 5 }));
+    for (const id of [a, first?.id, second?.id, last?.id]) cloud.aws.setState(id ?? '', 'terminated');
+    cloud.aws.specs.set('broken', { version: 1 });
+    await ask({ action: 'release-brake', by: 'ada' });
+    const byUrgency = ['users', 'orders', 'wide', 'billing', 'broken'];
+    expect(cloud.aws.requests.map((r) => r.cluster)).toEqual(byUrgency);
+    cloud.aws.failNext('Instances.ofEveryCluster', new CloudUnavailable('throttled'));
+    expect(await ask({ action: 'release-brake', by: 'ada' })).toMatchObject({ accepted: true });
+    expect(
+      cloud.aws.requests
+        .slice(byUrgency.length)
+        .map((r) => r.cluster)
+        .sort(),
+    ).toEqual([...byUrgency].sort());
   });
 
   it('acknowledges an escalation, on its record, or says that there is none', async () => {
