@@ -93,6 +93,7 @@ program
   )
   .option('--messages <list>', 'messages of the bursts', '100,1000,5000,15000')
   .option('--clusters <list>', 'clusters of the quiet fleets', '100,1000,10000')
+  .option('--outage <n>', 'clusters that lose a node with their zone; 0 leaves that out', '1000')
   .option('--seed <n>', 'for which messages come and which nodes are gone', '1')
   .option('--plot <file>', 'draw the figures as SVG')
   .option('--report <file>', 'write the figures as JSON')

@@ -16,7 +16,9 @@ export interface Limit {
 
 export const LIMITS: Readonly<Record<string, Limit>> = {
   'ec2:DescribeInstances': { burst: 100, perSecond: 20 },
+  'ec2:DescribeVolumes': { burst: 100, perSecond: 20 },
   'ec2:RunInstances': { burst: 5, perSecond: 2 },
+  'ec2:TerminateInstances': { burst: 100, perSecond: 5 },
   'elasticloadbalancing:DescribeTargetHealth': { burst: 40, perSecond: 10 },
   'elasticloadbalancing:RegisterTargets': { burst: 20, perSecond: 4 },
   'elasticloadbalancing:DeregisterTargets': { burst: 20, perSecond: 4 },
@@ -36,6 +38,9 @@ const ONE: Readonly<Record<string, string>> = {
   'Instances.ofCluster': 'ec2:DescribeInstances',
   'Instances.templateVersion': 'ec2:DescribeLaunchTemplateVersions',
   'Instances.launch': 'ec2:RunInstances',
+  'Instances.terminate': 'ec2:TerminateInstances',
+  'Volumes.byIds': 'ec2:DescribeVolumes',
+  'Volumes.ofCluster': 'ec2:DescribeVolumes',
   'TargetGroups.health': 'elasticloadbalancing:DescribeTargetHealth',
   'TargetGroups.register': 'elasticloadbalancing:RegisterTargets',
   'TargetGroups.deregister': 'elasticloadbalancing:DeregisterTargets',

@@ -4,15 +4,22 @@ import { cpus } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { LIMITS, NODES } from './calls.ts';
 import { plot } from './plot.ts';
+import { RECONCILE_ENVIRONMENTS } from '../../lib/capabilities/reconcile.ts';
+import { outage } from './outage.ts';
+import type { OutageFigure } from './outage-figure.ts';
+import { outageVerdicts, printOutage } from './outage-report.ts';
 import { type SteadyFigure, steady } from './steady.ts';
 import { type Meeting, type Storm, storm, type StormFigure } from './storm.ts';
 import { type TargetsFigure, withTargets } from './targets.ts';
+import type { Verdict } from './verdict.ts';
 
 export interface FleetOptions {
   /** Messages of the bursts. */
   readonly messages: readonly number[];
   /** Clusters of the quiet fleets. */
   readonly clusters: readonly number[];
+  /** Clusters of the outage; 0: none. */
+  readonly outage: number;
   readonly seed: number;
   readonly reportFile: string | null;
   readonly plotFile: string | null;
@@ -22,15 +29,10 @@ export interface FleetOptions {
 export interface RawFleetOptions {
   readonly messages: string;
   readonly clusters: string;
+  readonly outage: string;
   readonly seed: string;
   readonly report?: string;
   readonly plot?: string;
-}
-
-interface Verdict {
-  readonly promise: string;
-  readonly measured: string;
-  readonly held: boolean;
 }
 
 const MOST = 100_000;
@@ -55,7 +57,9 @@ export function fleetOptions(raw: RawFleetOptions): FleetOptions {
     });
   const [seed = 1, ...more] = numbers('--seed', raw.seed);
   if (more.length > 0) throw new Error(`--seed is ${JSON.stringify(raw.seed)}; give one whole number`);
+  const zone = raw.outage === '0' ? 0 : (numbers('--outage', raw.outage)[0] ?? 0);
   return {
+    outage: zone,
     messages: numbers('--messages', raw.messages),
     clusters: numbers('--clusters', raw.clusters),
     seed,
@@ -71,6 +75,7 @@ const METHOD = [
   'in both of the former five environments of each function, and a call to AWS takes 25 ms of virtual time',
   'calls: requests to AWS that the adapters would make, page after page without retries; secrets are kept by the adapter and not counted',
   'quiet fleet: one period of the sweep (3 minutes) of virtual time after a first minute, clusters without an archive, nothing fails; a bucket for each API with its burst, full at first',
+  'outage: a zone goes, and with it one node of each cluster, two of every tenth (of five nodes); EC2 says terminated at once; health checks each 10 s, two failures; a person releases the brake after a minute; the first replacement of each cluster is followed until its launch; at most a quarter of an hour',
   'dollars: bench/fleet/prices.ts; the watch as one function, which a fleet of thousands of clusters does not fit into',
 ];
 
@@ -84,11 +89,28 @@ export async function fleet(options: FleetOptions): Promise<boolean> {
     console.error(`quiet fleet of ${clusters} clusters`);
     steadies.push(await steady(clusters));
   }
-  const verdicts = [...stormVerdicts(storms), ...steadies.flatMap(steadyVerdicts)];
+  const outages: OutageFigure[] = [];
+  if (options.outage > 0) {
+    const told = (line: string): void => console.error(line);
+    const environments = RECONCILE_ENVIRONMENTS;
+    outages.push(await outage({ clusters: options.outage, seed: options.seed, environments, told }));
+  }
+  const verdicts = [...stormVerdicts(storms), ...steadies.flatMap(steadyVerdicts), ...outages.flatMap(outageVerdicts)];
+  outages.forEach(printOutage);
   print(storms, targets, steadies, verdicts);
   if (options.reportFile !== null) {
     const machine = { cpus: cpus().length, model: cpus()[0]?.model ?? 'unknown', node: process.version };
-    const report = { machine, method: METHOD, limits: LIMITS, seed: options.seed, storms, targets, steadies, verdicts };
+    const report = {
+      machine,
+      method: METHOD,
+      limits: LIMITS,
+      seed: options.seed,
+      storms,
+      targets,
+      steadies,
+      outages,
+      verdicts,
+    };
     await write(options.reportFile, JSON.stringify(report, null, 2));
   }
   if (options.plotFile !== null) await write(options.plotFile, plot(storms, steadies));

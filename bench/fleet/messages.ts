@@ -12,7 +12,7 @@ import {
 import type { Random } from '../../simulator/random.ts';
 import type { Node } from './world.ts';
 
-const PLACE = { region: 'eu-west-1', account: '123456789012' } as const;
+export const PLACE = { region: 'eu-west-1', account: '123456789012' } as const;
 
 type Make = (node: Node, random: Random) => BusEvent | string;
 

@@ -12,8 +12,8 @@ import { aFleet, type Fleet } from './world.ts';
 import { costOf, type Cost } from './prices.ts';
 
 /** Defaults of the construct (lib/control-plane.ts). */
-const PROBE_INTERVAL_MS = 1000;
-const SWEEP_SECONDS = 180;
+export const SCHEDULE = { probeIntervalMs: 1000, sweepSeconds: 180 } as const;
+const SWEEP_SECONDS = SCHEDULE.sweepSeconds;
 const MINUTE_MS = 60_000;
 const BATCH = 10;
 const CONSUME_EVERY_MS = 100;
@@ -57,8 +57,7 @@ export async function steady(clusters: number): Promise<SteadyFigure> {
   const prober = new QuickProber(fleet);
   const ports = { ...fleet.ports, prober };
   const watch = new Watch(ports, {
-    probeIntervalMs: PROBE_INTERVAL_MS,
-    sweepSeconds: SWEEP_SECONDS,
+    ...SCHEDULE,
     containerId: 'bench',
   });
   let reconciles = 0;

@@ -46,6 +46,9 @@ export class Requests implements ReconcileRequests {
   readonly #seen = new Set<string>();
   readonly #groups = new Map<string, Request[]>();
   readonly #locked = new Set<string>();
+  /** What a queue does beside keeping messages: whoever emulates that sets them. */
+  onArrival: () => void = () => undefined;
+  onDelayed: (cluster: string, delaySeconds: number, cause: string) => void = () => undefined;
   constructor(aws: FakeAws) {
     this.#aws = aws;
   }
@@ -61,11 +64,14 @@ export class Requests implements ReconcileRequests {
         group.push({ messageId: String(this.#seen.size), body, cluster, attributes });
         this.#groups.set(cluster, group);
       }
+      this.onArrival();
     });
   }
 
   sendLater(cluster: string, delaySeconds: number, cause: string): Promise<void> {
-    return this.#aws.call('ReconcileRequests.sendLater', [cluster, delaySeconds, cause], () => undefined);
+    return this.#aws.call('ReconcileRequests.sendLater', [cluster, delaySeconds, cause], () =>
+      this.onDelayed(cluster, delaySeconds, cause),
+    );
   }
 
   get isEmpty(): boolean {
@@ -85,9 +91,22 @@ export class Requests implements ReconcileRequests {
     return batch;
   }
 
-  /** Lets the groups of what was taken go on. */
-  finish(batch: readonly Request[]): void {
-    for (const { cluster } of batch) this.#locked.delete(cluster);
+  /** Lets the groups of what was taken go on. A failed message is the first of its group again when `unlock` is called. */
+  finish(
+    batch: readonly Request[],
+    failed: readonly string[] = [],
+    unlock: (again: () => void) => void = (f) => f(),
+  ): void {
+    const back = batch.filter((r) => failed.includes(r.messageId));
+    for (const { cluster } of batch) if (!back.some((r) => r.cluster === cluster)) this.#locked.delete(cluster);
+    if (back.length === 0) return;
+    unlock(() => {
+      for (const [cluster, of] of Map.groupBy(back, (r) => r.cluster)) {
+        this.#groups.set(cluster, [...of, ...(this.#groups.get(cluster) ?? [])]);
+        this.#locked.delete(cluster);
+      }
+      this.onArrival();
+    });
   }
 }
 
@@ -111,17 +130,30 @@ export interface Fleet {
 
 const numbered = (n: number): string => String(n).padStart(5, '0');
 
+export interface Shape {
+  readonly nodes: number;
+  /** In which of the three zones the first node is, which is the writer. */
+  readonly firstZone: number;
+}
+
 /** `size` clusters, all well. */
-export function aFleet(size: number, clock?: FakeClock): Fleet {
+export function aFleet(
+  size: number,
+  clock?: FakeClock,
+  shapeOf: (n: number) => Shape = () => ({ nodes: NODES, firstZone: 0 }),
+): Fleet {
   const aws = new FakeAws(clock);
   aws.registeredState = 'healthy';
   const nodes = Array.from({ length: size }, (_, n) => {
     const name = `c${numbered(n)}`;
     const template = aSpec();
+    const { nodes: count, firstZone } = shapeOf(n);
+    const { subnets } = template;
     const instances = healthyCluster(aws, {
       ...template,
       name,
-      nodes: NODES,
+      nodes: count,
+      subnets: [...subnets.slice(firstZone), ...subnets.slice(0, firstZone)],
       credentialsSecretArn: `${template.credentialsSecretArn}-${name}`,
       endpoints: template.endpoints.map((e) =>
         e.kind === 'targetGroup'

@@ -21,6 +21,12 @@ import { machineNameOf } from './workflow.ts';
  */
 export const RECONCILE_TIMEOUT = Duration.seconds(20);
 
+/**
+ * Twenty clusters at once, in batches of ten. A reconcile describes two target groups or so, of which an account may do ten a second: in an outage of
+ * hundreds of clusters more at once only refuse each other (docs/decisions/0018-two-environments-reconcile.md). The least that Lambda takes.
+ */
+export const RECONCILE_ENVIRONMENTS = 2;
+
 export interface ReconcileProps {
   readonly foundation: Foundation;
   readonly network: FunctionNetwork;
@@ -67,7 +73,11 @@ export class Reconcile extends Construct {
       ],
     });
     this.function.lambda.addEventSource(
-      new SqsEventSource(reconcile.queue, { batchSize: 10, reportBatchItemFailures: true }),
+      new SqsEventSource(reconcile.queue, {
+        batchSize: 10,
+        maxConcurrency: RECONCILE_ENVIRONMENTS,
+        reportBatchItemFailures: true,
+      }),
     );
     planeAlarm(this, foundation, {
       name: 'reconcile-obstructed',

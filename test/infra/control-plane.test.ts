@@ -135,6 +135,12 @@ describe('queues', () => {
       FunctionResponseTypes: ['ReportBatchItemFailures'],
     });
   });
+
+  it('reconcile has no more environments than AWS answers', () => {
+    const mappings = resourcesOf(template, 'AWS::Lambda::EventSourceMapping');
+    const scaled = mappings.flatMap(([, m]) => m.Properties['ScalingConfig'] ?? []);
+    expect(scaled).toEqual([{ MaximumConcurrency: 2 }]);
+  });
 });
 
 describe('events', () => {

@@ -5,6 +5,8 @@ import { apiCalls } from '../../../bench/fleet/calls.ts';
 import { fleetOptions } from '../../../bench/fleet/fleet.ts';
 import { messages } from '../../../bench/fleet/messages.ts';
 import { storm } from '../../../bench/fleet/storm.ts';
+import { outage } from '../../../bench/fleet/outage.ts';
+import { outageVerdicts } from '../../../bench/fleet/outage-report.ts';
 import { parseSignal } from '../../../lambdas/signals/parse.ts';
 import { Random } from '../../../simulator/random.ts';
 
@@ -63,10 +65,43 @@ it('a burst touches the clusters that it is about, and costs less when it comes 
   expect(Object.values(together.byApi).reduce((a, b) => a + b, 0)).toBe(together.calls);
 });
 
+describe('a zone that goes', () => {
+  it('is left by all traffic, held up by the brake until a person releases it, and replaced, most urgent first', async () => {
+    const figure = await outage({ clusters: 30, seed: 1, environments: 2, told: () => undefined });
+    expect(figure).toMatchObject({ clusters: 30, nodes: 96, dead: 32, deadWriters: 10, launched: 30 });
+    expect(figure.readersOffSeconds).toBeLessThan(30);
+    expect(figure.writersOffSeconds).toBeLessThan(30);
+    expect(figure.brakeEngagedSeconds).not.toBeNull();
+    expect(figure.launchedBeforeBrake).toBeLessThan(figure.launched);
+    expect(figure.lastLaunchSeconds).toBeGreaterThan(0);
+    expect(figure.environments.reconcile).toBe(2);
+    expect(
+      outageVerdicts(figure)
+        .map((v) => v.held)
+        .slice(0, 2),
+    ).toEqual([true, true]);
+  });
+
+  it('is asked about less in vain with two environments of reconcile than with as many as Lambda gives', async () => {
+    const refused = async (environments: number): Promise<number> => {
+      const { asked } = await outage({ clusters: 30, seed: 1, environments, told: () => undefined });
+      return asked['elasticloadbalancing:DescribeTargetHealth']?.refused ?? 0;
+    };
+    expect(await refused(2)).toBeLessThan((await refused(400)) / 3);
+  });
+
+  it('is told as broken when traffic stays or AWS refuses more than it answers', async () => {
+    const figure = await outage({ clusters: 30, seed: 1, environments: 400, told: () => undefined });
+    expect(outageVerdicts({ ...figure, writersOffSeconds: null })[0]?.held).toBe(false);
+    expect(outageVerdicts(figure).find((v) => v.promise.includes('retry storm'))?.held).toBe(false);
+  });
+});
+
 it.each([
-  [{ messages: '100,x', clusters: '1', seed: '1' }, /--messages names "x"; give whole numbers from 1/],
-  [{ messages: '100', clusters: '', seed: '1' }, /--clusters names ""/],
-  [{ messages: '100', clusters: '1', seed: '1,2' }, /--seed is "1,2"; give one whole number/],
+  [{ messages: '100,x', clusters: '1', outage: '0', seed: '1' }, /--messages names "x"; give whole numbers from 1/],
+  [{ messages: '100', clusters: '', outage: '0', seed: '1' }, /--clusters names ""/],
+  [{ messages: '100', clusters: '1', outage: 'all', seed: '1' }, /--outage names "all"/],
+  [{ messages: '100', clusters: '1', outage: '0', seed: '1,2' }, /--seed is "1,2"; give one whole number/],
 ])('refuses %j', (raw, message) => {
   expect(() => fleetOptions(raw)).toThrow(message);
 });

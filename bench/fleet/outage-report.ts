@@ -1,0 +1,49 @@
+/** What an outage is judged by, and how it is told. */
+import { LIMITS } from './calls.ts';
+import type { OutageFigure } from './outage-figure.ts';
+import type { Verdict } from './verdict.ts';
+
+const TRAFFIC_OFF_SECONDS = 30;
+/** AWS refuses at most so many of the calls for each that it answers: more is a storm of retries. */
+const REFUSED_AT_MOST = 1;
+
+const seconds = (value: number | null): string => (value === null ? 'not at all' : `${Math.round(value)} s`);
+
+export function outageVerdicts(f: OutageFigure): readonly Verdict[] {
+  const off = [f.readersOffSeconds, f.writersOffSeconds];
+  const asked = Object.entries(f.asked);
+  const over = asked.filter(([, a]) => a.refused > 0);
+  const storms = over.filter(([, a]) => a.refused > REFUSED_AT_MOST * a.passed);
+  const list = (of: typeof asked): string =>
+    of.map(([api, a]) => `${api} refused ${a.refused}, answered ${a.passed}`).join('; ') || 'none';
+  return [
+    {
+      promise: `outage: traffic has left the last of ${f.dead} dead nodes within ${TRAFFIC_OFF_SECONDS} s`,
+      measured: `readers ${seconds(f.readersOffSeconds)}, ${f.deadWriters} writers ${seconds(f.writersOffSeconds)}`,
+      held: off.every((s) => s !== null && s <= TRAFFIC_OFF_SECONDS),
+    },
+    {
+      promise: 'outage: each cluster has a replacement launched, after a person has released the brake',
+      measured: `${f.launched} of ${f.clusters}; brake engaged after ${seconds(f.brakeEngagedSeconds)} and ${f.launchedBeforeBrake} launches; the last launch ${seconds(f.lastLaunchSeconds)} after its release`,
+      held: f.launched === f.clusters && f.brakeEngagedSeconds !== null,
+    },
+    { promise: 'outage: no call over budget', measured: list(over), held: over.length === 0 },
+    { promise: 'outage: no retry storm', measured: list(storms), held: storms.length === 0 },
+  ];
+}
+
+export function printOutage(f: OutageFigure): void {
+  const { signals, reconcile } = f.environments;
+  console.log(
+    `\na zone goes: ${f.dead} of ${f.nodes} nodes of ${f.clusters} clusters; ${f.reconciles} reconciles in ${reconcile} environments (signals: ${signals}), ${Math.round(f.cpuSeconds)} s of CPU`,
+  );
+  console.log(
+    `${f.urgentClusters} clusters lost two; the first launch of the last of them after the release was number ${f.lastUrgentPlace ?? '– (all before)'}\n`,
+  );
+  console.table(
+    Object.entries(f.asked).map(([api, { passed, refused }]) => ({
+      ...{ api, answered: passed, refused },
+      'lasting limit a second': LIMITS[api]?.perSecond ?? '–',
+    })),
+  );
+}
