@@ -1,11 +1,13 @@
 /** `node simulator/main.ts --seeds 200`: nights with the production code in them. Exit code 0 only when no rule was broken. */
 import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
+import { nightsOf } from './crew.ts';
 import { shrink } from './shrink.ts';
 import { ENGINES } from './side.ts';
 import type { EngineName } from './side.ts';
 import type { Night } from './simulate.ts';
-import { STEPS, simulate } from './simulate.ts';
+import { STEPS } from './simulate.ts';
 
 interface Options {
   readonly engine: EngineName;
@@ -13,6 +15,7 @@ interface Options {
   readonly seed?: string;
   readonly from: string;
   readonly steps: string;
+  readonly workers: string;
   readonly report?: string;
   readonly shrink?: boolean;
   readonly keepGoing?: boolean;
@@ -31,6 +34,7 @@ async function main(): Promise<void> {
     .option('--from <seed>', 'the first of them', '1')
     .option('--seed <seed>', 'this one alone, with its story')
     .option('--steps <n>', 'faults in a night', String(STEPS))
+    .option('--workers <n>', 'threads that play them', String(availableParallelism()))
     .option('--report <file>', 'writes the result as JSON')
     .option('--shrink', 'looks for a shorter night that breaks the same rule')
     .option('--keep-going', 'does not stop at the first broken rule')
@@ -41,17 +45,22 @@ async function main(): Promise<void> {
   const single = options.seed === undefined ? null : whole('seed', options.seed);
   const first = single ?? whole('from', options.from);
   const count = single === null ? whole('seeds', options.seeds) : 1;
+  const workers = whole('workers', options.workers);
   const startedMs = performance.now();
   const nights: Omit<Night, 'story'>[] = [];
-  for (let seed = first; seed < first + count; seed += 1) {
-    const { story, ...night } = await simulate(seed, { steps, engine });
+  const progress = setInterval(() => tellProgress(nights, count, startedMs), PROGRESS_MS);
+  let isInterrupted = false;
+  process.once('SIGINT', () => (isInterrupted = true));
+  for await (const { story, ...night } of nightsOf({ first, count, workers, options: { steps, engine } })) {
     nights.push(night);
     if (single !== null) console.log(story.join('\n'));
+    if (isInterrupted) break;
     if (night.violations.length === 0) continue;
-    const shortest = options.shrink === true ? await shrink(seed, { steps, engine }) : null;
+    const shortest = options.shrink === true ? await shrink(night.seed, { steps, engine }) : null;
     tell(night, shortest?.story ?? story, single === null && options.keepGoing !== true);
     if (options.keepGoing !== true) break;
   }
+  clearInterval(progress);
   const seconds = (performance.now() - startedMs) / 1000;
   const summary = summarise(nights, seconds);
   console.log(JSON.stringify(summary, null, 2));
@@ -59,7 +68,14 @@ async function main(): Promise<void> {
     const broken = nights.filter((n) => n.violations.length > 0);
     writeFileSync(options.report, `${JSON.stringify({ ...summary, broken }, null, 2)}\n`);
   }
-  process.exitCode = summary.broken === 0 ? 0 : 1;
+  process.exitCode = summary.broken > 0 ? 1 : isInterrupted ? 130 : 0;
+}
+
+const PROGRESS_MS = 10_000;
+
+function tellProgress(nights: readonly Omit<Night, 'story'>[], count: number, startedMs: number): void {
+  const { broken, nightsPerSecond } = summarise(nights, (performance.now() - startedMs) / 1000);
+  console.error(`${nights.length} of ${count} nights, ${nightsPerSecond} a second, ${broken} broke a rule`);
 }
 
 function tell(night: Omit<Night, 'story'>, story: readonly string[], whole_: boolean): void {
