@@ -1,5 +1,5 @@
 /** The safety rules as the simulator sees them: from the truth, not from what the plane believes. Numbers: docs/safety.md. */
-import type { DbTarget, LaunchRequest, TargetRef } from '../lambdas/cloud/ports.ts';
+import type { LaunchRequest, TargetRef } from '../lambdas/cloud/ports.ts';
 import { CLUSTER_TAG, REPLACES_TAG } from '../lambdas/model/spec.ts';
 import type { Actor } from './actor.ts';
 import type { World } from './world.ts';
@@ -60,8 +60,7 @@ export class Guard {
     const document = operation === 'hosts.start' ? String(args[1]) : null;
     const script = document !== null && !document.endsWith('-position');
     if (CLAIMED.has(operation) || script) this.#claimed(actor, operation, args);
-    if (DESTRUCTIVE.has(operation) || document === 'galera-bootstrap') this.#destroys(operation, String(args[0]));
-    if (operation === 'admin.promote') this.#destroys(operation, (args[0] as DbTarget).instanceId);
+    if (DESTRUCTIVE.has(operation) || document === 'galera-bootstrap') this.destroys(operation, String(args[0]));
     const { rules, database } = this.#world.side;
     if (operation === 'instances.stop' || operation === 'instances.terminate') rules.ends(String(args[0]), operation);
     rules.before({ actor, operation, args });
@@ -127,9 +126,10 @@ export class Guard {
     );
   }
 
-  #destroys(operation: string, id: string): void {
+  /** `givesBack`: it takes nothing away, so that the brake does not stop it. */
+  destroys(operation: string, id: string, givesBack = false): void {
     const nowMs = this.#world.clock.nowMs();
-    if (this.#brakeSinceMs !== null && nowMs - this.#brakeSinceMs > GRACE_MS) {
+    if (!givesBack && this.#brakeSinceMs !== null && nowMs - this.#brakeSinceMs > GRACE_MS) {
       this.violate('7', `${operation}(${id}) while the brake is engaged`);
     }
     // A repeated step deletes what is gone already.

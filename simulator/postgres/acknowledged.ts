@@ -8,6 +8,11 @@ export class AcknowledgedWrites {
   #last: readonly Acknowledged[] = [];
   #newest: Acknowledged | null = null;
 
+  /** Who acknowledged on the newest timeline. */
+  get lastBy(): string | null {
+    return this.#newest?.node ?? null;
+  }
+
   /** `log`: of the server that acknowledged. Answers what must never be in a sentence; null when all is well. */
   add(told: Acknowledged, log: Log): string | null {
     const before = this.#newest;
@@ -31,9 +36,10 @@ export class AcknowledgedWrites {
     return `write ${lost.commit}, which ${lost.node} acknowledged on timeline ${lost.timeline}`;
   }
 
-  /** A person accepts that what this log lacks is lost. */
+  /** A person accepts that what this log lacks is lost, and with it the timeline that had it: its number may be given again. */
   forgive(log: Log): void {
     this.#last = this.#last.filter((a) => holds(log, a.entry));
+    this.#newest = this.#last.at(-1) ?? null;
   }
 }
 

@@ -29,7 +29,10 @@ export class PostgresRules implements EngineRules {
     if (!operation.startsWith('admin.') || operation === 'admin.close') return;
     const { instanceId: id } = args[0] as DbTarget;
     if (isForeign(id)) guard.violate('8', `${operation} on ${id}, which is not ours`);
-    if (operation === 'admin.promote') this.#promotes(id, this.#world.ledger().writer);
+    if (operation === 'admin.promote') {
+      guard.destroys(operation, id, this.#resumes(actor, id));
+      this.#promotes(id, this.#world.ledger().writer);
+    }
     if (operation === 'admin.setSync') this.#isKnown(id, String(args[3]));
   }
 
@@ -64,6 +67,11 @@ export class PostgresRules implements EngineRules {
       { readonly accept?: string } | undefined;
     this.#writerBefore = writer;
     this.#accepted = accepted?.node === id || input?.accept === id ? id : null;
+  }
+
+  /** A switchover that failed makes its old primary one again, whom nobody has come after (`lambdas/switchover/steps/resume.ts`). */
+  #resumes({ execution }: Actor, id: string): boolean {
+    return execution?.includes(':switchover:') === true && this.#writes.lastBy === id;
   }
 
   /** A fence counts the sets that the ledger has: one that it does not know would not be cut off. */

@@ -31,16 +31,12 @@ function choosing(
 }
 
 /** Of those for every engine, the ones that PostgreSQL's nights catch too. */
-const SHARED = [
-  'drop the epoch check',
-  'ignore the brake',
-  'leave the record out',
-  'use a client token of its own with each launch',
-];
+const SHARED = ['leave the record out'];
 
 const OWN: readonly Sabotage[] = [
   {
     name: 'skip the fence: believe that standbys are detached',
+    caughtBy: 7,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       const pg = modelOf(w);
@@ -56,6 +52,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'trust one standby fewer for the fence',
+    caughtBy: 1,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       const fewer = (sync: SyncState | null): SyncState | null =>
@@ -70,16 +67,19 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'compare LSN before timeline',
+    caughtBy: 34,
     breaks: ['writes'],
     spoil: (w) => choosing(w, (a, b) => compareLsn(b.lsn, a.lsn) || b.timeline - a.timeline),
   },
   {
     name: 'promote whoever is behind',
+    caughtBy: 2,
     breaks: ['writes'],
     spoil: (w) => choosing(w, (a, b) => a.timeline - b.timeline || compareLsn(a.lsn, b.lsn)),
   },
   {
     name: 'wait for a standby that is gone',
+    caughtBy: 2,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ actor, operation }, go) =>
@@ -88,6 +88,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'change the setting and not the ledger',
+    caughtBy: 1,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) => (operation === 'ledger.setSync' ? Promise.resolve() : go());
@@ -95,6 +96,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'promote before the ledger names the writer',
+    caughtBy: 1,
     breaks: ['3'],
     spoil: (w) => {
       w.intercept = ({ actor, operation }, go) =>
@@ -103,6 +105,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'rejoin without a rewind',
+    caughtBy: 1,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {

@@ -17,8 +17,8 @@ describe('a night of faults', () => {
     }
   });
 
-  it.each([1, 11])('of PostgreSQL breaks no rule and heals: 10 seeds from %i', { timeout: 120_000 }, async (from) => {
-    for (let seed = from; seed < from + 10; seed += 1) {
+  it('of PostgreSQL breaks no rule and heals: 8 seeds from 1', { timeout: 120_000 }, async () => {
+    for (let seed = 1; seed <= 8; seed += 1) {
       const night = await simulate(seed, { engine: 'postgres' });
       expect(night.violations, said(night)).toEqual([]);
     }

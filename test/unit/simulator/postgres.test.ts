@@ -144,6 +144,7 @@ describe('what was acknowledged', () => {
     expect(writes.lacking([root, right])).toContain('write 2');
     writes.forgive([root, right]);
     expect(writes.lacking([root, right])).toBeNull();
+    expect(writes.add(told(right, 'b'), [root, right])).toBeNull();
   });
 
   it('must not go back to an older timeline, nor come from two nodes on one', () => {
