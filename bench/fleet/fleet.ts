@@ -38,6 +38,7 @@ export interface RawFleetOptions {
 const MOST = 100_000;
 /** The fleet that is told of again and again. */
 const SMALL_FLEET = 100;
+const OUTAGE_SECONDS = 900;
 const MEETINGS = ['together', 'flowing', 'apart'] as const satisfies readonly Meeting[];
 const TARGETS = [3, 30, 100, 300, 1000];
 const MESSAGES_PER_CPU_SECOND = 3000;
@@ -93,7 +94,9 @@ export async function fleet(options: FleetOptions): Promise<boolean> {
   if (options.outage > 0) {
     const told = (line: string): void => console.error(line);
     const environments = RECONCILE_ENVIRONMENTS;
-    outages.push(await outage({ clusters: options.outage, seed: options.seed, environments, told }));
+    outages.push(
+      await outage({ clusters: options.outage, seed: options.seed, environments, seconds: OUTAGE_SECONDS, told }),
+    );
   }
   const verdicts = [...stormVerdicts(storms), ...steadies.flatMap(steadyVerdicts), ...outages.flatMap(outageVerdicts)];
   outages.forEach(printOutage);

@@ -40,7 +40,6 @@ const PERSON_AFTER_MS = 60_000;
 const ROUND_MS = 60_000;
 const SIGNALS_VISIBILITY_MS = 180_000;
 const RECONCILE_VISIBILITY_MS = 30_000;
-const LONGEST_MS = 900_000;
 const SECOND_MS = 1000;
 /** What is done for a replacement after its launch is not followed. */
 const FOLLOWED: readonly string[] = ['Claim', 'Fence', 'Launch'];
@@ -50,6 +49,8 @@ export interface OutageOptions {
   readonly seed: number;
   /** How many environments of reconcile there may be at once (the mapping's maximum concurrency). */
   readonly environments: number;
+  /** Of virtual time, at most. */
+  readonly seconds: number;
   readonly told: (line: string) => void;
 }
 
@@ -239,8 +240,8 @@ class Outage {
   }
 }
 
-/** Runs the outage to the last launch, or for a quarter of an hour. */
-export async function outage({ clusters, seed, environments, told }: OutageOptions): Promise<OutageFigure> {
+/** Runs the outage to the last launch, or for as long as is given. */
+export async function outage({ clusters, seed, environments, seconds, told }: OutageOptions): Promise<OutageFigure> {
   const before = process.cpuUsage();
   const o = new Outage(clusters, seed, environments);
   const { clock, fleet } = o;
@@ -252,7 +253,7 @@ export async function outage({ clusters, seed, environments, told }: OutageOptio
   o.throttle.asked.clear();
   o.reconciles = 0;
   o.strike();
-  while (!o.isOver && clock.nowMs() - o.startedMs < LONGEST_MS) {
+  while (!o.isOver && clock.nowMs() - o.startedMs < seconds * SECOND_MS) {
     await clock.run(clock.nowMs() + ROUND_MS / 2, () => o.isOver);
     fleet.aws.calls.splice(0);
     const secondsIn = Math.round((clock.nowMs() - o.startedMs) / SECOND_MS);

@@ -66,8 +66,11 @@ it('a burst touches the clusters that it is about, and costs less when it comes 
 });
 
 describe('a zone that goes', () => {
-  it('is left by all traffic, held up by the brake until a person releases it, and replaced, most urgent first', async () => {
-    const figure = await outage({ clusters: 30, seed: 1, environments: 2, told: () => undefined });
+  const zone = (environments: number, seconds: number) =>
+    outage({ clusters: 30, seed: 1, environments, seconds, told: () => undefined });
+
+  it('is left by all traffic, held up by the brake until a person releases it, and replaced', async () => {
+    const figure = await zone(2, 300);
     expect(figure).toMatchObject({ clusters: 30, nodes: 96, dead: 32, deadWriters: 10, launched: 30 });
     expect(figure.readersOffSeconds).toBeLessThan(30);
     expect(figure.writersOffSeconds).toBeLessThan(30);
@@ -75,25 +78,16 @@ describe('a zone that goes', () => {
     expect(figure.launchedBeforeBrake).toBeLessThan(figure.launched);
     expect(figure.lastLaunchSeconds).toBeGreaterThan(0);
     expect(figure.environments.reconcile).toBe(2);
-    expect(
-      outageVerdicts(figure)
-        .map((v) => v.held)
-        .slice(0, 2),
-    ).toEqual([true, true]);
-  });
-
-  it('is asked about less in vain with two environments of reconcile than with as many as Lambda gives', async () => {
-    const refused = async (environments: number): Promise<number> => {
-      const { asked } = await outage({ clusters: 30, seed: 1, environments, told: () => undefined });
-      return asked['elasticloadbalancing:DescribeTargetHealth']?.refused ?? 0;
-    };
-    expect(await refused(2)).toBeLessThan((await refused(400)) / 3);
-  });
-
-  it('is told as broken when traffic stays or AWS refuses more than it answers', async () => {
-    const figure = await outage({ clusters: 30, seed: 1, environments: 400, told: () => undefined });
+    const verdicts = outageVerdicts(figure);
+    expect(verdicts.map((v) => v.held).slice(0, 2)).toEqual([true, true]);
     expect(outageVerdicts({ ...figure, writersOffSeconds: null })[0]?.held).toBe(false);
-    expect(outageVerdicts(figure).find((v) => v.promise.includes('retry storm'))?.held).toBe(false);
+  });
+
+  it('makes reconcile ask in vain three times as often with as many environments as Lambda gives, which is told as a storm', async () => {
+    const [two, many] = [await zone(2, 40), await zone(400, 40)];
+    const refused = ({ asked }: typeof two): number => asked['elasticloadbalancing:DescribeTargetHealth']?.refused ?? 0;
+    expect(refused(many)).toBeGreaterThan(3 * refused(two));
+    expect(outageVerdicts(many).find((v) => v.promise.includes('retry storm'))?.held).toBe(false);
   });
 });
 
