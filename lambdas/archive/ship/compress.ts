@@ -6,7 +6,8 @@ import { constants, createZstdCompress } from 'node:zlib';
 /**
  * Left to itself V8 lets buffers of a frame's size gather until it looks through all of its heap, again and again: a fifth of all the
  * work of shipping, and half as much memory again (`perf` of `npm run bench -- archive --only wal`; `npm run bench -- archive-large`).
- * What has just become garbage is soon collected; and what a frame was compressed into, which outlives that, is given back by hand.
+ * What has just become garbage is soon collected; what a frame was compressed into, which outlives that, is given back by hand; and
+ * what it is stored from lies in `room.ts`.
  */
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as (what: { readonly type: 'minor' }) => void;
@@ -20,8 +21,9 @@ const boundOf = (bytes: number): number => bytes + (bytes >> 8) + 2 ** 10;
  *
  * All input comes with the word that the frame ends, and all output has room: so zstd works on both where they are. `zstdCompress`
  * of node:zlib writes first and ends then, which makes zstd copy all input through a window of its own, half as fast.
+ * `take`: where the frame is to lie.
  */
-export function zstdFrame(chunks: readonly Uint8Array[]): Promise<Uint8Array> {
+export function zstdFrame(chunks: readonly Uint8Array[], take: (bytes: number) => Buffer): Promise<Uint8Array> {
   const [only = new Uint8Array()] = chunks;
   const whole = chunks.length === 1 ? only : Buffer.concat(chunks);
   const most = boundOf(whole.length);
@@ -38,7 +40,7 @@ export function zstdFrame(chunks: readonly Uint8Array[]): Promise<Uint8Array> {
         reject(new Error(`zstd gave nothing for ${whole.length} bytes`));
         return;
       }
-      const frame = Buffer.allocUnsafeSlow(room.length);
+      const frame = take(room.length);
       room.copy(frame);
       collect({ type: 'minor' });
       if (room.buffer.byteLength === most) room.buffer.transfer(0); // a small one is a part of Node's pool

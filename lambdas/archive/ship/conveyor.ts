@@ -3,6 +3,7 @@ import type { ArchiveBucket, Clock } from '../../cloud/ports.ts';
 import { CloudUnavailable } from '../../cloud/ports.ts';
 import { zstdFrame } from './compress.ts';
 import { Gate } from './gate.ts';
+import { Room } from './room.ts';
 
 export interface StoredPiece {
   readonly key: string;
@@ -42,6 +43,7 @@ export class Conveyor {
   readonly #compressors: Gate;
   readonly #uploads: Gate;
   readonly #mostBytes: number;
+  readonly #room: Room;
   #bytes = 0;
   #failure: { readonly error: unknown } | null = null;
   #aborted = false;
@@ -55,6 +57,7 @@ export class Conveyor {
     this.#compressors = new Gate(options.compressors ?? 2);
     this.#uploads = new Gate(options.uploads ?? 8);
     this.#mostBytes = options.mostBytes ?? MOST_BYTES;
+    this.#room = new Room(this.#mostBytes);
   }
 
   /** Throws what failed first. */
@@ -87,15 +90,48 @@ export class Conveyor {
     if (bytes < 0) this.#wake();
   }
 
+  /** One frame; to be handed to `joined` or `store`. */
   async compressed(chunks: readonly Uint8Array[]): Promise<Uint8Array> {
     const rawBytes = bytesOf(chunks);
     this.carry(rawBytes);
     try {
-      const frame = await this.#compressors.run(() => zstdFrame(chunks));
+      const frame = await this.#compressors.run(() => zstdFrame(chunks, (bytes) => this.#room.take(bytes)));
       this.carry(frame.length);
       return frame;
     } finally {
       this.carry(-rawBytes);
+    }
+  }
+
+  /** Frames as one: they are its own again. */
+  joined(frames: readonly Uint8Array[]): Uint8Array {
+    const [only] = frames;
+    if (only !== undefined && frames.length === 1) return only;
+    const whole = this.#room.take(bytesOf(frames));
+    let at = 0;
+    for (const frame of frames) {
+      whole.set(frame, at);
+      at += frame.length;
+      this.#room.give(frame);
+    }
+    return whole;
+  }
+
+  /**
+   * Stores a frame, or some that were joined, and takes it off the way. Its room is used again if S3 answered the first call: of
+   * one that failed nobody knows who still reads it.
+   */
+  async store<T>(body: Uint8Array, call: () => Promise<T>): Promise<T> {
+    let calls = 0;
+    try {
+      const answer = await this.upload(() => {
+        calls += 1;
+        return call();
+      });
+      if (calls === 1) this.#room.give(body);
+      return answer;
+    } finally {
+      this.carry(-body.length);
     }
   }
 

@@ -108,21 +108,15 @@ class Opened implements OpenPiece {
     this.#uploadId ??= this.#conveyor.upload(() => this.#conveyor.bucket.beginUpload(this.#key));
     const uploadId = this.#uploadId;
     const number = this.#parts.length + 1;
-    const part = (async () => {
-      try {
-        const id = await uploadId;
-        return await this.#conveyor.upload(() => this.#conveyor.bucket.uploadPart(this.#key, id, number, body));
-      } finally {
-        this.#conveyor.carry(-body.length);
-      }
-    })();
+    const part = uploadId.then((id) =>
+      this.#conveyor.store(body, () => this.#conveyor.bucket.uploadPart(this.#key, id, number, body)),
+    );
     part.catch((error: unknown) => this.#conveyor.fail(error));
     this.#parts.push(part);
   }
 
   #taken(): Uint8Array {
-    const [only] = this.#pending;
-    const body = this.#pending.length === 1 && only !== undefined ? only : Buffer.concat(this.#pending);
+    const body = this.#conveyor.joined(this.#pending);
     this.#pending = [];
     return body;
   }
@@ -132,11 +126,7 @@ class Opened implements OpenPiece {
     const { bucket } = this.#conveyor;
     if (this.#parts.length === 0) {
       const body = this.#taken();
-      try {
-        await this.#conveyor.upload(() => bucket.put(this.#key, body));
-      } finally {
-        this.#conveyor.carry(-body.length);
-      }
+      await this.#conveyor.store(body, () => bucket.put(this.#key, body));
     } else {
       if (this.#pending.length > 0) this.#part();
       const parts = await Promise.all(this.#parts);

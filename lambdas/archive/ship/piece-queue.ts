@@ -19,13 +19,9 @@ export function pieceQueue(options: QueueOptions): PieceQueue {
   const store = async (piece: Piece, done: (stored: StoredPiece) => void): Promise<void> => {
     const rawBytes = bytesOf(piece.chunks);
     const body = await conveyor.compressed(piece.chunks);
-    try {
-      piece.release?.();
-      // That it is there already, under a name that says which bytes it holds, is as good.
-      await conveyor.upload(() => conveyor.bucket.put(piece.key, body));
-    } finally {
-      conveyor.carry(-body.length);
-    }
+    piece.release?.();
+    // That it is there already, under a name that says which bytes it holds, is as good.
+    await conveyor.store(body, () => conveyor.bucket.put(piece.key, body));
     done({ key: piece.key, rawBytes, storedBytes: body.length });
   };
 
