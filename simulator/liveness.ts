@@ -60,8 +60,8 @@ export function strayed(w: World): string | null {
   if (idle.every((i) => w.startedByHand.has(i.id))) {
     return 'waits for a person: a replaced instance was started again by hand';
   }
-  if (told.includes('REFUSED_LEFT_OVER') && idle.every((i) => i.state === 'stopped')) {
-    return 'waits for a person: a fenced instance is left over, as people were told';
+  if (told.includes('REFUSED_LEFT_OVER')) {
+    return 'waits for a person: an instance is left over, as people were told';
   }
   const undone = w.aws.published.some((p) => p.body.includes('Left undone') || p.subject.includes('gave up'));
   const aborted = [...w.aws.executions.values()].some((e) => e.state === 'ABORTED');

@@ -96,7 +96,7 @@ export const REFUSALS = [
   'REFUSED_TOO_EARLY', // not dead for long enough, or witnesses disagree
   'REFUSED_QUORUM_LOST', // needs a person: see the runbook
   'REFUSED_SURPLUS', // never terminates what it was not asked to
-  'REFUSED_LEFT_OVER', // the same of a stopped node whose workflow ended before it retired it
+  'REFUSED_LEFT_OVER', // the same of a replaced node that no workflow will retire any more
 ] as const;
 
 export type RefusalCode = (typeof REFUSALS)[number];

@@ -5,7 +5,7 @@ import type { AcceptedLoss, Escalation, RecoveryMode } from '../model/ledger.ts'
 import { INCIDENT_TAG } from '../model/spec.ts';
 import type { Node } from '../model/view.ts';
 import { isGone, replacementsOf } from './nodes.ts';
-import { capacity, inMaintenance, isLost, nodeOf, rolledNode } from './situation.ts';
+import { capacity, inMaintenance, isLost, isPlaceTaken, nodeOf, rolledNode } from './situation.ts';
 import type { Situation } from './situation.ts';
 
 /** A node (or with null the cluster) that needs recovery. */
@@ -26,7 +26,7 @@ export interface Objections {
 
 /**
  * Lost nodes in the order in which they are recovered: those that EC2 has ended, then by `order`; ties by instance
- * id; last a place that no known instance has left. A node whose replacement lives is no case.
+ * id; last a place that no known instance has left. A node whose replacement lives, or whose place is taken, is no case.
  */
 export function lostCases(
   s: Situation,
@@ -36,7 +36,7 @@ export function lostCases(
   const gap = Math.max(0, s.view.spec.nodes - capacity(s).length);
   // What a planned replacement has stopped or ended is in its hands.
   const lost = s.view.nodes.filter(
-    (n) => isLost(s, n.instance.id) && isUnreplaced(s, n) && n.instance.id !== rolledNode(s),
+    (n) => isLost(s, n.instance.id) && isUnreplaced(s, n) && !isPlaceTaken(s, n) && n.instance.id !== rolledNode(s),
   );
   const terminated = lost.filter(isGone).sort(terminatedOrder(s)).slice(0, gap);
   const living = lost.filter((n) => !isGone(n)).sort(livingOrder(s, order));

@@ -7,7 +7,7 @@ import { isOrphaned } from './claim.ts';
 import type { Recovery, Wait } from './engine.ts';
 import { executionName, incidentId } from './incident.ts';
 import { isGone, replacementsOf } from './nodes.ts';
-import { capacity, inMaintenance, isLost, isServing } from './situation.ts';
+import { capacity, inMaintenance, isLost, isPlaceTaken, isServing } from './situation.ts';
 import type { Situation } from './situation.ts';
 
 export const NOTHING: Recovery = { changes: [], refusals: [], waits: [], subject: null };
@@ -79,8 +79,8 @@ function releaseOrphan(s: Situation, nowMs: number): Recovery {
 }
 
 /**
- * More instances than specified, and those whose replacement is in service: never terminated from here. A stopped one that a
- * workflow did not come to retire (it gave way to a failover) costs money until a person is told.
+ * More instances than specified, and those whose replacement is in service: never terminated from here. One that no workflow
+ * will retire any more (it gave way to a failover, or a person has started the node again) costs money until a person is told.
  */
 export function surplus(s: Situation): Recovery {
   const want = s.view.spec.nodes;
@@ -96,15 +96,16 @@ export function surplus(s: Situation): Recovery {
       : [];
   const replaced = s.view.nodes
     .filter((n) => isLost(s, n.instance.id) && !isGone(n) && s.claim?.node !== n.instance.id)
-    .filter((n) => replacementsOf(s.view, n.instance.id).length > 0);
+    .filter((n) => replacementsOf(s.view, n.instance.id).length > 0 || isPlaceTaken(s, n));
   // Whoever would have retired it has ended: while the cluster is whole nothing comes after that.
   const whole = s.claim === null && s.view.nodes.filter((n) => isServing(s, n)).length >= want;
   const leftOver = replaced.map((n): Refusal => {
     const by = replacementsOf(s.view, n.instance.id).map((r) => r.instance.id);
+    const how = by.length > 0 ? `has been replaced by ${by.join(', ')}` : `is not needed: ${want} nodes run without it`;
     return {
-      code: whole && n.instance.state === 'stopped' ? 'REFUSED_LEFT_OVER' : 'REFUSED_SURPLUS',
+      code: whole ? 'REFUSED_LEFT_OVER' : 'REFUSED_SURPLUS',
       node: n.instance.id,
-      reason: `${n.instance.id} has been replaced by ${by.join(', ')} and is still there: terminate it by hand`,
+      reason: `${n.instance.id} ${how}, and is still there: terminate it by hand`,
     };
   });
   const first = leftOver.find((r) => r.code === 'REFUSED_LEFT_OVER');

@@ -90,12 +90,22 @@ export const isServing = (s: Situation, node: Node): boolean => s.engine.isServi
 /** Serves, or could when there is nobody better. */
 export const isServingInNeed = (s: Situation, node: Node): boolean => s.engine.isServingInNeed(s, node);
 
-/**
- * Instances that count as the cluster's capacity: all that EC2 has not ended, without those whose replacement is
- * there already (unless they serve again, when they are capacity like any other).
- */
-export const capacity = (s: Situation): readonly Node[] =>
+/** All that EC2 has not ended, without those whose replacement is there already (unless they serve again). */
+const unreplaced = (s: Situation): readonly Node[] =>
   s.view.nodes.filter((n) => !isGone(n) && (isServing(s, n) || replacementsOf(s.view, n.instance.id).length === 0));
+
+/**
+ * EC2 has stopped it, and as many as are declared run or start without it: its place is taken, though the one that was launched for it
+ * may have been replaced in its turn and be forgotten.
+ */
+export function isPlaceTaken(s: Situation, { instance }: Node): boolean {
+  if (instance.state !== 'stopped' && instance.state !== 'stopping') return false;
+  const standing = unreplaced(s).filter((n) => n.instance.state === 'running' || n.instance.state === 'pending');
+  return standing.length >= s.view.spec.nodes;
+}
+
+/** Instances that count as the cluster's capacity, the lost ones too whose place is not taken yet. */
+export const capacity = (s: Situation): readonly Node[] => unreplaced(s).filter((n) => !isPlaceTaken(s, n));
 
 /** The name under which Rejoin marks a DNS record as its own, in the TXT record beside it. */
 export const ownerOf = (view: Pick<ClusterView, 'spec'>): string => view.spec.name;
