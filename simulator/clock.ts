@@ -34,19 +34,27 @@ export class SimClock extends FakeClock {
   }
 
   /** Lets time pass until `untilMs`, or until `done` says so. Answers whether it did. */
-  async run(untilMs: number, done: () => boolean = () => false): Promise<boolean> {
-    for (;;) {
-      await settled();
-      this.afterStep?.();
-      if (done()) return true;
-      const next = this.#heap[0];
-      if (next === undefined || next.atMs > untilMs) break;
-      this.#pop();
-      this.#now = Math.max(this.#now, next.atMs);
-      next.run();
-    }
-    this.#now = Math.max(this.#now, untilMs);
-    return false;
+  run(untilMs: number, done: () => boolean = () => false): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const step = (): void => {
+        try {
+          this.afterStep?.();
+          const stops = done();
+          const next = this.#heap[0];
+          if (stops || next === undefined || next.atMs > untilMs) {
+            if (!stops) this.#now = Math.max(this.#now, untilMs);
+            return resolve(stops);
+          }
+          this.#pop();
+          this.#now = Math.max(this.#now, next.atMs);
+          next.run();
+          settled(step);
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      };
+      settled(step);
+    });
   }
 
   #push(due: Due): void {
@@ -82,5 +90,8 @@ export class SimClock extends FakeClock {
 
 const before = (a: Due, b: Due): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 
-/** Resolves when the promises that can go on have gone on. */
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/**
+ * Calls when the promises that can go on have gone on: what a microtask asks for the next tick, Node runs when no microtask is left,
+ * without a turn of its event loop.
+ */
+const settled = (then: () => void): void => queueMicrotask(() => process.nextTick(then));

@@ -10,7 +10,7 @@ import type { Night } from './simulate.ts';
 import { STEPS } from './simulate.ts';
 
 interface Options {
-  readonly engine: EngineName;
+  readonly engine: EngineName | 'both';
   readonly seeds: string;
   readonly seed?: string;
   readonly from: string;
@@ -29,7 +29,11 @@ const whole = (name: string, value: string): number => {
 
 async function main(): Promise<void> {
   const command = new Command('simulate')
-    .addOption(new Option('--engine <engine>', 'whose nights').choices(ENGINES).default('galera'))
+    .addOption(
+      new Option('--engine <engine>', "whose nights; of both, Galera's have the odd seeds")
+        .choices([...ENGINES, 'both'])
+        .default('both'),
+    )
     .option('--seeds <n>', 'how many nights', '100')
     .option('--from <seed>', 'the first of them', '1')
     .option('--seed <seed>', 'this one alone, with its story')
@@ -40,7 +44,7 @@ async function main(): Promise<void> {
     .option('--keep-going', 'does not stop at the first broken rule')
     .parse();
   const options: Options = command.opts();
-  const { engine } = options;
+  const engine = options.engine === 'both' ? {} : { engine: options.engine };
   const steps = whole('steps', options.steps);
   const single = options.seed === undefined ? null : whole('seed', options.seed);
   const first = single ?? whole('from', options.from);
@@ -51,12 +55,12 @@ async function main(): Promise<void> {
   const progress = setInterval(() => tellProgress(nights, count, startedMs), PROGRESS_MS);
   let isInterrupted = false;
   process.once('SIGINT', () => (isInterrupted = true));
-  for await (const { story, ...night } of nightsOf({ first, count, workers, options: { steps, engine } })) {
+  for await (const { story, ...night } of nightsOf({ first, count, workers, options: { steps, ...engine } })) {
     nights.push(night);
     if (single !== null) console.log(story.join('\n'));
     if (isInterrupted) break;
     if (night.violations.length === 0) continue;
-    const shortest = options.shrink === true ? await shrink(night.seed, { steps, engine }) : null;
+    const shortest = options.shrink === true ? await shrink(night.seed, { steps, ...engine }) : null;
     tell(night, shortest?.story ?? story, single === null && options.keepGoing !== true);
     if (options.keepGoing !== true) break;
   }
@@ -90,6 +94,8 @@ function summarise(nights: readonly Omit<Night, 'story'>[], seconds: number) {
   const healed = nights.flatMap((n) => n.healedAfterMs ?? []).toSorted((a, b) => a - b);
   return {
     nights: nights.length,
+    seeds: [nights[0]?.seed ?? null, nights.at(-1)?.seed ?? null],
+    byEngine: Object.fromEntries(ENGINES.map((e) => [e, nights.filter((n) => n.engine === e).length])),
     broken: nights.filter((n) => n.violations.length > 0).length,
     ends,
     healedAfterSeconds: { median: (healed[healed.length >> 1] ?? 0) / 1000, longest: (healed.at(-1) ?? 0) / 1000 },

@@ -52,16 +52,21 @@ export class Plane {
   }
 
   #proxy(actor: Actor, name: string, port: object): object {
+    const methods = new Map<PropertyKey, unknown>();
     return new Proxy(port, {
       get: (target, key) => {
+        const known = methods.get(key);
+        if (known !== undefined) return known;
         const member: unknown = Reflect.get(target, key, target);
         if (typeof member !== 'function') return member;
         const operation = `${name}.${String(key)}`;
-        return (...args: unknown[]): Promise<unknown> => {
+        const method = (...args: unknown[]): Promise<unknown> => {
           const go = (): Promise<unknown> =>
             this.#call(actor, operation, args, () => Reflect.apply(member, target, args) as Promise<unknown>);
           return this.#world.intercept === null ? go() : this.#world.intercept({ actor, operation, args }, go);
         };
+        methods.set(key, method);
+        return method;
       },
     });
   }

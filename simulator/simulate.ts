@@ -24,7 +24,7 @@ export interface Night {
 
 export interface NightOptions {
   readonly steps?: number;
-  /** `galera` unless given. */
+  /** By the seed unless given: Galera's are the odd ones. */
   readonly engine?: EngineName;
   /** Spoils the plane before the night begins. */
   readonly sabotage?: (world: World) => void;
@@ -33,10 +33,12 @@ export interface NightOptions {
 export const STEPS = 8;
 /** Within this simulated time after the last fault everything must have healed. */
 export const LIVENESS_MS = 90 * 60_000;
+/** A cluster that waits for a person, and in which nothing has changed for so long, goes on waiting. */
+const WAITS_MS = 20 * 60_000;
 
 export async function simulate(seed: number, options: NightOptions = {}): Promise<Night> {
   const steps = options.steps ?? STEPS;
-  const world = new World(seed, options.engine);
+  const world = new World(seed, options.engine ?? (seed % 2 === 1 ? 'galera' : 'postgres'));
   options.sabotage?.(world);
   const { random, clock, guard, story } = world;
   world.weather = weatherOf(
@@ -72,12 +74,14 @@ async function heal(world: World): Promise<Pick<Night, 'end' | 'healedAfterMs'>>
   callPerson(world);
   let looked = 0;
   let goodSinceMs: number | null = null;
+  const waiting = new Waiting(world);
   await clock.run(startedMs + LIVENESS_MS, () => {
     if (guard.violations.length > 0 || world.dataGone) return true;
     if (clock.nowMs() - looked < 2000) return false;
     looked = clock.nowMs();
-    goodSinceMs = unfinished(world).length > 0 ? null : (goodSinceMs ?? looked);
-    return goodSinceMs !== null && looked - goodSinceMs > 20_000;
+    const left = unfinished(world);
+    goodSinceMs = left.length > 0 ? null : (goodSinceMs ?? looked);
+    return (goodSinceMs !== null && looked - goodSinceMs > 20_000) || waiting.forMs(left) > WAITS_MS;
   });
   if (guard.violations.length > 0) return { end: 'a rule was broken', healedAfterMs: null };
   const left = unfinished(world);
@@ -87,6 +91,25 @@ async function heal(world: World): Promise<Pick<Night, 'end' | 'healedAfterMs'>>
   for (const line of lastWords(world)) world.story.tell('reconcile', line);
   guard.violate('liveness', `not healed after ${LIVENESS_MS / 60_000} minutes: ${left.join('; ')}`);
   return { end: 'not healed', healedAfterMs: null };
+}
+
+/** How long the cluster has waited for the same person's help with the same things. */
+class Waiting {
+  readonly #world: World;
+  #what: string | null = null;
+  #sinceMs = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  forMs(left: readonly string[]): number {
+    const nowMs = this.#world.clock.nowMs();
+    const person = left.length === 0 ? null : strayed(this.#world);
+    const what = person === null ? null : [person, ...left].join('\n');
+    if (what === null || what !== this.#what) [this.#what, this.#sinceMs] = [what, nowMs];
+    return nowMs - this.#sinceMs;
+  }
 }
 
 /** What the last reconcile saw and refused, for the story of a night that did not heal. */

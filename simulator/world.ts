@@ -36,6 +36,8 @@ class SimInstances extends FakeInstances {
   override launch(request: LaunchRequest): Promise<Instance> {
     const { random, weather, aws, downZones } = this.#world;
     const zone = aws.subnets.get(request.subnetId);
+    // A token that EC2 knows is answered with what it launched, whether there is room by now or not.
+    if (aws.launches.has(request.clientToken)) return super.launch(request);
     if (downZones.has(zone ?? '') || random.chance(weather.launchFails / 2)) {
       const error = new Error(`no room in ${zone ?? request.subnetId}`);
       return Promise.reject(Object.assign(error, { name: 'InsufficientInstanceCapacity' }));
@@ -72,7 +74,7 @@ export class World {
   readonly startedByHand = new Set<string>();
   readonly downZones = new Set<string>();
 
-  constructor(seed: number, engine: EngineName = 'galera') {
+  constructor(seed: number, engine: EngineName) {
     this.random = new Random(seed);
     this.engine = engine;
     this.side = engine === 'galera' ? galeraSide(this) : postgresSide(this);

@@ -4,7 +4,7 @@
  * fail, with streams that stand still, base backups that take time, and clients at every node that takes writes.
  */
 import type { DbTarget } from '../../lambdas/cloud/ports.ts';
-import type { Probe } from '../../lambdas/model/view.ts';
+import type { Instance, Probe } from '../../lambdas/model/view.ts';
 import type { ClusterSpec } from '../../lambdas/model/spec.ts';
 import type { Server } from '../../test/fakes/postgres-cluster.ts';
 import { FakePostgres, PROBE_DEADLINE_MS } from '../../test/fakes/postgres.ts';
@@ -138,9 +138,8 @@ export class SimPostgres extends FakePostgres implements Database {
     return this.hostOf(target.instanceId) === target.host ? super.heardAt(target) : 'unreachable';
   }
 
-  protected override hostLives(id: string): boolean {
-    const zone = this.aws.instances.get(id)?.zone;
-    return super.hostLives(id) && !this.#world.downZones.has(zone ?? '');
+  protected override lives(instance: Instance): boolean {
+    return super.lives(instance) && !this.#world.downZones.has(instance.zone);
   }
 
   protected override linked(a: Server, b: Server): boolean {
@@ -153,7 +152,7 @@ export class SimPostgres extends FakePostgres implements Database {
 
   reach(a: string, b: string): boolean {
     const { isolated } = this.#world;
-    return !isolated.has(a) && !isolated.has(b) && !this.cutPairs.has(pairOf(a, b));
+    return !isolated.has(a) && !isolated.has(b) && (this.cutPairs.size === 0 || !this.cutPairs.has(pairOf(a, b)));
   }
 
   /** The directory is on the volume: it goes with it. */

@@ -1,8 +1,8 @@
 /** The safety rules as PostgreSQL has them: from the truth, not from what the plane believes. */
 import type { DbTarget } from '../../lambdas/cloud/ports.ts';
-import { parseSynchronousStandbyNames, synchronousStandbyNames } from '../../lambdas/model/quorum.ts';
+import { synchronousStandbyNames } from '../../lambdas/model/quorum.ts';
 import type { Server } from '../../test/fakes/postgres-cluster.ts';
-import { last } from '../../test/fakes/postgres-cluster.ts';
+import { last, quorumOf } from '../../test/fakes/postgres-cluster.ts';
 import type { Actor } from '../actor.ts';
 import type { Call, EngineRules } from '../side.ts';
 import type { World } from '../world.ts';
@@ -104,7 +104,7 @@ export class PostgresRules implements EngineRules {
   #mayAcknowledge(primary: Server): boolean {
     const { disk } = primary;
     if (disk === null || primary.recovering || primary.process === 'down') return false;
-    const set = parseSynchronousStandbyNames(disk.names);
+    const set = quorumOf(disk.names);
     if (set === null || set.need === 0) return true;
     const attached = [...this.#pg.servers.values()].filter((s) => {
       if (s.disk === null || s.process === 'down' || !s.recovering || !set.standbys.includes(s.id)) return false;

@@ -6,6 +6,7 @@ import type { Position } from '../../lambdas/model/lsn.ts';
 import type { AttachedStandby, PostgresStatus, WalReceiver } from '../../lambdas/model/postgres.ts';
 import { slotOf } from '../../lambdas/model/postgres.ts';
 import { parseSynchronousStandbyNames } from '../../lambdas/model/quorum.ts';
+import type { QuorumSet } from '../../lambdas/model/quorum.ts';
 import type { ClusterSpec } from '../../lambdas/model/spec.ts';
 import type { Instance } from '../../lambdas/model/view.ts';
 import type { FakeAws } from './aws.ts';
@@ -75,6 +76,17 @@ export const last = (disk: Disk): LogEntry => {
 };
 
 export const positionOf = (disk: Disk): Position => ({ timeline: last(disk).timeline, lsn: lsnText(last(disk).end) });
+
+const quorums = new Map<string, QuorumSet | null>();
+
+/** The setting as the plane's own parser reads it, once for each text. */
+export function quorumOf(names: string): QuorumSet | null {
+  const known = quorums.get(names);
+  if (known !== undefined) return known;
+  const parsed = parseSynchronousStandbyNames(names);
+  quorums.set(names, parsed);
+  return parsed;
+}
 
 export class FakePostgresCluster {
   readonly servers = new Map<string, Server>();
@@ -263,7 +275,7 @@ export class FakePostgresCluster {
       followsHost: server.recovering ? disk.upstreamHost : null,
       standbys: attached.map((s): AttachedStandby => {
         const at = positionOf(this.diskOf(s)).lsn;
-        const quorum = parseSynchronousStandbyNames(disk.names);
+        const quorum = quorumOf(disk.names);
         return {
           node: s.id,
           state: 'streaming',
@@ -314,6 +326,7 @@ export class FakePostgresCluster {
 
   /** Clients of one server hear of every commit that enough standbys have. */
   #acknowledge(server: Server, nowMs: number): void {
+    if (this.#waiting.size === 0) return;
     const waiting = [...this.#waiting].filter(([, w]) => w.node === server.id);
     if (waiting.length === 0) return;
     const serves = this.runs(server) && !server.recovering;
@@ -330,7 +343,7 @@ export class FakePostgresCluster {
   /** Have as many standbys flushed an entry as the server waits for. */
   flushedBy(server: Server): (entry: LogEntry) => boolean {
     if (server.disk === null) return () => false;
-    const set = parseSynchronousStandbyNames(server.disk.names);
+    const set = quorumOf(server.disk.names);
     if (set === null) throw new Error(`the fake cannot read synchronous_standby_names of ${server.id}`);
     const standbys = this.attachedTo(server).filter((s) => set.standbys.includes(s.id) && s.process === 'up');
     return (entry) => standbys.filter((s) => this.diskOf(s).log[entry.index] === entry).length >= set.need;
@@ -338,27 +351,38 @@ export class FakePostgresCluster {
 
   /** Are as many of its set attached as it waits for. */
   reachesQuorum(server: Server): boolean {
-    const set = parseSynchronousStandbyNames(this.diskOf(server).names);
+    const set = quorumOf(this.diskOf(server).names);
     if (set === null) return true;
+    if (set.need === 0) return true;
     return this.attachedTo(server).filter((s) => s.process === 'up' && set.standbys.includes(s.id)).length >= set.need;
   }
 
   /** Whom it has a stream from, or would have in a moment. A frozen upstream holds the connection until the receiver gives up. */
   #upstreamOf(standby: Server): Server | null {
-    if (!this.hostLives(standby.id) || standby.process === 'down' || !standby.recovering || standby.disk === null)
+    if (standby.process === 'down' || !standby.recovering || standby.disk === null || !this.hostLives(standby.id))
       return null;
     const { log, upstreamHost, upstreamSlot, systemId } = standby.disk;
-    const upstream = [...this.servers.values()].find((s) => s.id !== standby.id && this.hostOf(s.id) === upstreamHost);
-    if (upstreamHost === null || upstream === undefined || !this.hostLives(upstream.id) || upstream.process === 'down')
-      return null;
-    if (!this.linked(standby, upstream) || upstream.disk === null) return null;
+    const upstream = this.#serverAt(upstreamHost, standby);
+    if (upstream === null || upstream.process === 'down' || upstream.disk === null) return null;
+    if (!this.hostLives(upstream.id) || !this.linked(standby, upstream)) return null;
     const theirs = upstream.disk;
     if (theirs.systemId !== systemId || (upstreamSlot !== null && !theirs.slots.has(upstreamSlot))) return null;
     return theirs.log[log.length - 1]?.id === last(standby.disk).id ? upstream : null;
   }
 
+  #serverAt(host: string | null, except: Server): Server | null {
+    if (host === null) return null;
+    for (const s of this.servers.values()) if (s !== except && this.hostOf(s.id) === host) return s;
+    return null;
+  }
+
   attachedTo(primary: Server): readonly Server[] {
-    return [...this.servers.values()].filter((s) => this.#upstreamOf(s)?.id === primary.id);
+    const attached: Server[] = [];
+    const host = this.hostOf(primary.id);
+    for (const s of this.servers.values()) {
+      if (s.disk?.upstreamHost === host && this.#upstreamOf(s) === primary) attached.push(s);
+    }
+    return attached;
   }
 
   /** Whom its `pg_stat_replication` shows. */
@@ -407,7 +431,11 @@ export class FakePostgresCluster {
 
   /** EC2 has not ended it: an instance that is being stopped may still run. */
   protected hostLives(id: string): boolean {
-    const state = this.aws.instances.get(id)?.state;
+    const instance = this.aws.instances.get(id);
+    return instance !== undefined && this.lives(instance);
+  }
+
+  protected lives({ state }: Instance): boolean {
     return state === 'running' || state === 'stopping' || state === 'shutting-down';
   }
 

@@ -5,7 +5,7 @@ import type { Branch } from '../../../simulator/galera/history.ts';
 import { World } from '../../../simulator/world.ts';
 
 async function started(): Promise<{ world: World; ids: readonly string[] }> {
-  const world = new World(1);
+  const world = new World(1, 'galera');
   await world.clock.run(world.clock.nowMs() + 3000);
   world.planeOn = false;
   world.functions.off();
