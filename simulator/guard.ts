@@ -31,6 +31,8 @@ export class Guard {
   /** When EC2 last said stopped or terminated: a person may start it again in the middle of a replacement. */
   readonly #fencedAtMs = new Map<string, number>();
   readonly #servesSinceMs = new Map<string, number>();
+  /** When the plane last could not reach it. */
+  readonly #unseenAtMs = new Map<string, number>();
   #twoWritersSinceMs: number | null = null;
   /** When a reconcile was asked for that has not begun. */
   unservedSinceMs: number | null = null;
@@ -94,6 +96,7 @@ export class Guard {
       if (!side.database.serves(id)) this.#servesSinceMs.delete(id);
       else if (!this.#servesSinceMs.has(id)) this.#servesSinceMs.set(id, nowMs);
     }
+    for (const id of this.#world.unseen) this.#unseenAtMs.set(id, nowMs);
     side.rules.tick();
     const writers = this.#world.routed('writer').filter((id) => !this.#world.isForeign(id));
     if (writers.length < 2) this.#twoWritersSinceMs = null;
@@ -147,7 +150,8 @@ export class Guard {
     const { database } = this.#world;
     const nowMs = this.#world.clock.nowMs();
     const since = this.#servesSinceMs.get(id);
-    if (since !== undefined && nowMs - since > GRACE_MS && database.serves(id) && !this.#world.unseen.has(id)) {
+    const seenForMs = nowMs - (this.#unseenAtMs.get(id) ?? Number.NEGATIVE_INFINITY);
+    if (since !== undefined && nowMs - since > GRACE_MS && database.serves(id) && seenForMs > GRACE_MS) {
       this.violate('6', `${operation}(${id}), which has served for ${Math.round((nowMs - since) / 1000)} s`);
     }
   }

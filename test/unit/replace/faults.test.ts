@@ -217,13 +217,16 @@ describe('a joiner that runs outside the primary component', () => {
   const outside = (atMs: number) =>
     answered(aStatus({ component: 'Non-Primary', state: 'Undefined', ready: false }), atMs);
 
-  it('and is the last one left gives the claim back within minutes, its data untouched', async () => {
+  it.each([
+    ['answers', outside],
+    ['hangs', (atMs: number) => ({ kind: 'silent', atMs, tookMs: 2000, detail: 'no greeting within 2 s' }) as const],
+  ])('%s, and is the last one left: gives the claim back within minutes, its data untouched', async (_, found) => {
     const world = new World();
     const { id } = world.node(2);
     world.dies(id);
     world.onCall = (call) => {
       if (call.operation !== 'HostCommands.start') return;
-      world.says(id, outside);
+      world.says(id, found);
       for (const n of [world.node(0), world.node(1)]) world.dies(n.id);
     };
     const startedMs = world.aws.clock.nowMs();
