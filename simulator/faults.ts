@@ -197,6 +197,13 @@ export function strike(w: World): void {
 }
 
 /** Everything that passes by itself has passed, and people have put down what they held. */
+/** A person who asked for it has done what it was for. */
+export function endMaintenance(w: World): void {
+  const { maintenance } = w.ledger();
+  if (maintenance === null) return;
+  void w.functions.operate({ action: 'maintenance-off', cluster: w.spec.name, node: maintenance.node, by: 'sim' });
+}
+
 export function calm(w: World): void {
   w.unseen.clear();
   w.isolated.clear();
@@ -204,10 +211,7 @@ export function calm(w: World): void {
   w.downZones.clear();
   w.side.calm();
   switchOn(w);
-  const { maintenance } = w.ledger();
-  if (maintenance !== null) {
-    void w.functions.operate({ action: 'maintenance-off', cluster: w.spec.name, node: maintenance.node, by: 'sim' });
-  }
+  endMaintenance(w);
   releaseBrake(w);
   w.story.tell('FAULT', 'the faults stop');
 }

@@ -20,6 +20,9 @@ const DESTRUCTIVE = new Set(['instances.stop', 'instances.terminate', 'volumes.d
 /** Beside scripts on hosts, all but those that only look. */
 const CLAIMED = new Set([...DESTRUCTIVE, 'instances.launch', 'admin.detach', 'admin.promote']);
 
+/** Causes that carry the id of an event, of a slot of time, or of an execution and its step. */
+const NAMES_ONE_THING = /^(event|sweep|arn)[-:]/;
+
 export class Guard {
   readonly violations: Violation[] = [];
   readonly #world: World;
@@ -36,19 +39,19 @@ export class Guard {
   #twoWritersSinceMs: number | null = null;
   /** When a reconcile was asked for that has not begun. */
   unservedSinceMs: number | null = null;
-  readonly #sweeps = new Set<string>();
+  readonly #repeated = new Set<string>();
 
   constructor(world: World) {
     this.#world = world;
   }
 
   /**
-   * Containers of the watch ask for one sweep under one name, so that SQS drops all but the first: those are not waited for.
-   * Whatever else asks means something that has just happened.
+   * Containers of the watch ask for one sweep under one name, a repeated step and a doubled event ask as they did before, so that
+   * SQS drops all but the first: those are not waited for. Whatever else asks means something that has just happened.
    */
   asked(causes: readonly string[]): void {
-    const news = causes.filter((c) => !this.#sweeps.has(c));
-    for (const c of causes) if (c.startsWith('sweep-')) this.#sweeps.add(c);
+    const news = causes.filter((c) => !this.#repeated.has(c));
+    for (const c of causes) if (NAMES_ONE_THING.test(c)) this.#repeated.add(c);
     if (news.length > 0) this.unservedSinceMs ??= this.#world.clock.nowMs();
   }
 
@@ -98,7 +101,8 @@ export class Guard {
     }
     for (const id of this.#world.unseen) this.#unseenAtMs.set(id, nowMs);
     side.rules.tick();
-    const writers = this.#world.routed('writer').filter((id) => !this.#world.isForeign(id));
+    // A target whose host does not run leads nobody anywhere.
+    const writers = this.#world.routed('writer').filter((id) => !this.#world.isForeign(id) && this.#world.hostRuns(id));
     if (writers.length < 2) this.#twoWritersSinceMs = null;
     else this.#twoWritersSinceMs ??= nowMs;
     if (this.#twoWritersSinceMs !== null && nowMs - this.#twoWritersSinceMs > TWO_WRITERS_MS && this.#world.planeOn) {
@@ -171,8 +175,9 @@ export class Guard {
     if (same.length > 1)
       this.violate('launch', `${same.map((i) => i.id).join(' and ')} both replace ${replaces ?? ''}`);
     const most = this.#world.spec.nodes + 1;
-    if (live.length > most)
-      this.violate('launch', `${live.length} instances run where ${this.#world.spec.nodes} are specified`);
+    const ours = live.filter((i) => !this.#world.startedByHand.has(i.id));
+    if (ours.length > most)
+      this.violate('launch', `${ours.length} instances run where ${this.#world.spec.nodes} are specified`);
   }
 
   #routes(actor: Actor, operation: string, args: readonly unknown[]): void {

@@ -1,10 +1,12 @@
 /** A person who was told, looks every minute, and does what the runbook says. */
+import { endMaintenance } from './faults.ts';
 import type { World } from './world.ts';
 
 const LOOK_MS = 60_000;
 
 export function callPerson(w: World): void {
   const look = (): void => {
+    endMaintenance(w);
     helps(w);
     w.clock.in(LOOK_MS, look);
   };

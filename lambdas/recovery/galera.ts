@@ -44,10 +44,10 @@ export const galeraRecovery: RecoveryEngine = {
   }),
   joinFailure: () => 'failed',
   // A transfer shows itself by a server that does not listen. One that listens outside the primary component may have been
-  // left alone there: its data may be the last, so they are never taken for useless. So may one that hangs, which accepts and says nothing.
+  // left alone there: its data may be the last, so they are never taken for useless.
   standstill(node, _, before) {
-    const at = galeraStatusOf(node)?.component ?? (node.probe.kind === 'silent' ? 'silent' : null);
-    return at === null || isMember(node) ? null : (before ?? { sinceMs: node.probe.atMs, at });
+    const status = galeraStatusOf(node);
+    return status === null || isMember(node) ? null : (before ?? { sinceMs: node.probe.atMs, at: status.component });
   },
   standstillMeans: 'NoDonor',
 };

@@ -2,6 +2,7 @@
 import { RecoveryError } from '../model/recovery.ts';
 import type { RecoveryErrorName } from '../model/recovery.ts';
 import type { ClusterSpec } from '../model/spec.ts';
+import type { Node } from '../model/view.ts';
 import { advance, mustSucceed, tail } from './command.ts';
 import { engineOf } from './engine-of.ts';
 import { scriptOf } from './engine.ts';
@@ -18,8 +19,9 @@ import { DEADLINES, failAfter } from './wait.ts';
 /** A joiner does not listen during a state transfer: refusing is a question, which the host can answer. */
 const ASK_HOST_AFTER_MS = 30_000;
 
-/** A joiner that runs, and receives and replays nothing for so long, never will as things are. */
+/** A joiner that runs, and receives and replays nothing for so long, never will as things are; nor will one that says nothing. */
 const STANDSTILL_MS = 90_000;
+const SILENT = 'silent';
 
 /** What definitions do about it: JoinFailed is mended by another instance, SeedFailed by other data, PositionsDisagree by a person. */
 const ERROR_NAMES: Readonly<Record<JoinFailure, RecoveryErrorName>> = {
@@ -121,8 +123,8 @@ export async function awaitCaughtUp(
 }
 
 /**
- * @throws RecoveryError when the joiner has stood still for too long: SeedFailed (its data lead nowhere), or NoDonor (it runs
- * outside the cluster, and nobody is left that it could join).
+ * @throws RecoveryError when the joiner has stood still for too long: JoinFailed (it hangs), SeedFailed (its data lead nowhere), or
+ * NoDonor (it hangs or runs outside the cluster, and nobody is left that it could join: its data may be the last).
  */
 async function getsOn(
   state: Carried,
@@ -131,20 +133,29 @@ async function getsOn(
   { engine, nodes, reference }: Look,
 ): Promise<Carried['standstill']> {
   const [node] = nodes;
-  const standstill = node === undefined ? null : engine.standstill(node, reference, state.standstill);
-  if (node === undefined || standstill === null || context.nowMs - standstill.sinceMs <= STANDSTILL_MS)
-    return standstill;
+  if (node === undefined) return null;
+  const before = state.standstill?.at === SILENT ? null : state.standstill;
+  const standstill = silence(node, state.standstill) ?? engine.standstill(node, reference, before);
+  if (standstill === null || context.nowMs - standstill.sinceMs <= STANDSTILL_MS) return standstill;
   const found = `${inWords(node)}, and has not got on for ${STANDSTILL_MS / 1000} s`;
-  if (engine.standstillMeans === 'SeedFailed') {
+  const others = (await context.ports.instances.ofCluster(spec.name)).filter((i) => i.id !== node.instance.id);
+  const someServe = (await servingOf(context, spec, others)).length > 0;
+  if (standstill.at === SILENT && someServe) throw new RecoveryError('JoinFailed', `${found}: it hangs`);
+  if (standstill.at !== SILENT && engine.standstillMeans === 'SeedFailed') {
     const why = 'what it needs is gone from the primary, or its history is another';
     throw new RecoveryError('SeedFailed', `${found}: ${why}`);
   }
-  const others = (await context.ports.instances.ofCluster(spec.name)).filter((i) => i.id !== node.instance.id);
-  if ((await servingOf(context, spec, others)).length > 0) return standstill;
+  if (someServe) return standstill;
   throw new RecoveryError(
     'NoDonor',
     `${found}: no other node of ${spec.name} serves any more, so there is nobody to join`,
   );
+}
+
+/** It accepts connections and says nothing. A server that receives its data does not listen, or says that it starts. */
+function silence({ probe }: Node, before: Carried['standstill']): Carried['standstill'] {
+  if (probe.kind !== 'silent') return null;
+  return before?.at === SILENT ? before : { sinceMs: probe.atMs, at: SILENT };
 }
 
 /** Refused for long: a state transfer, or a dead process? The position script on the host knows which. */

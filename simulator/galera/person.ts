@@ -8,7 +8,10 @@ export function restoreQuorum(w: World, model: GaleraModel): void {
   if (model.components().some((c) => c.primary)) return;
   const live = w.instancesOf().filter((i) => i.state !== 'terminated' && i.state !== 'shutting-down');
   for (const i of live) {
-    if (i.state === 'stopped') w.setState(i.id, 'running');
+    if (i.state === 'stopped') {
+      w.setState(i.id, 'running');
+      w.startedByHand.add(i.id);
+    }
     model.stop(i.id);
   }
   if (live.some((i) => i.state !== 'running')) return;

@@ -17,6 +17,7 @@ export function restoreWrites(w: World, pg: SimPostgres): void {
   const stopped = live.filter((i) => i.state === 'stopped');
   for (const i of stopped) {
     w.setState(i.id, 'running');
+    w.startedByHand.add(i.id);
     w.story.tell('person', `starts ${i.id} again`);
   }
   if (stopped.length > 0 || live.some((i) => i.state !== 'running')) return;

@@ -26,9 +26,9 @@ const NO_ROOM = new Set([
   'Unsupported',
 ]);
 
-/** Did an execution launch it for this incident and this lost node. */
+/** Did an execution launch it for this lost node, in whichever incident; for a missing place, which has no name, in this one. */
 export const adoptable = (i: Instance, incident: string, replaces: string | null): boolean =>
-  isLive(i) && i.tags[INCIDENT_TAG] === incident && (i.tags[REPLACES_TAG] ?? null) === replaces;
+  isLive(i) && (i.tags[REPLACES_TAG] ?? null) === replaces && (replaces !== null || i.tags[INCIDENT_TAG] === incident);
 
 /**
  * The client token of one launch: the same for a repeated step, another for another subnet, disk or lost node, since EC2

@@ -12,6 +12,7 @@ import { RATES } from '../../model/archive/plan.ts';
 import { rangesOf } from '../../model/archive/ranges.ts';
 import { isRefused } from '../../model/archive/target.ts';
 import { RecoveryError } from '../../model/recovery.ts';
+import { INCIDENT_TAG } from '../../model/spec.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
 import { planKeyOf, readManifest } from '../../recovery/archive-plan.ts';
 import { scriptOf } from '../../recovery/engine.ts';
@@ -51,7 +52,8 @@ async function ownJoiner(state: ReplaceState, context: StepContext): Promise<str
   const id = joinerOf(state);
   const instance = await describe(context, id);
   if (id !== state.node && instance !== null && isOurs(instance, context.cluster)) {
-    if (adoptable(instance, context.incident, state.node)) return id;
+    const launchedNow = instance.tags[INCIDENT_TAG] === context.incident;
+    if (launchedNow && adoptable(instance, context.incident, state.node)) return id;
   }
   const found = instance === null ? 'EC2 does not know it' : `${instance.state}, tags ${JSON.stringify(instance.tags)}`;
   throw failed(

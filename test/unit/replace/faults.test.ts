@@ -217,9 +217,11 @@ describe('a joiner that runs outside the primary component', () => {
   const outside = (atMs: number) =>
     answered(aStatus({ component: 'Non-Primary', state: 'Undefined', ready: false }), atMs);
 
+  const hanging = (atMs: number) => ({ kind: 'silent', atMs, tookMs: 2000, detail: 'no greeting within 2 s' }) as const;
+
   it.each([
     ['answers', outside],
-    ['hangs', (atMs: number) => ({ kind: 'silent', atMs, tookMs: 2000, detail: 'no greeting within 2 s' }) as const],
+    ['hangs', hanging],
   ])('%s, and is the last one left: gives the claim back within minutes, its data untouched', async (_, found) => {
     const world = new World();
     const { id } = world.node(2);
@@ -237,6 +239,23 @@ describe('a joiner that runs outside the primary component', () => {
     expect(world.aws.clock.nowMs() - startedMs).toBeLessThan(300_000);
     expect(world.aws.callsOf('HostCommands.start').map((c) => c.args[1])).toEqual(['galera-join']);
     expect(world.aws.callsOf('Instances.stop')).toEqual([]);
+  });
+
+  it('and hangs while others serve is given up within minutes for another instance', async () => {
+    const world = new World();
+    const { id } = world.node(2);
+    world.dies(id);
+    world.onCall = (call) => {
+      if (call.operation === 'HostCommands.start' && call.args[0] === id) world.says(id, hanging);
+    };
+    const startedMs = world.aws.clock.nowMs();
+    const ended = await run(world, 'rejoin', world.node(2));
+    expect(ended.errors.map((e) => e.name)).toContain('JoinFailed');
+    expect(ended.visited).toContain('Launch');
+    expect(world.launched()).toHaveLength(1);
+    expect(world.aws.callsOf('Instances.launch')[0]?.atMs ?? Number.POSITIVE_INFINITY).toBeLessThan(
+      startedMs + 300_000,
+    );
   });
 
   it('is waited for while others serve: it may find them yet', async () => {

@@ -1,6 +1,6 @@
 /** A Launch step that is repeated: the try before may have launched, and EC2 does not describe it yet. */
 import { describe, expect, it } from 'vitest';
-import { INCIDENT_TAG } from '../../../lambdas/model/spec.ts';
+import { INCIDENT_TAG, REPLACES_TAG } from '../../../lambdas/model/spec.ts';
 import { UNUSABLE_TAG } from '../../../lambdas/replace/choose-volume.ts';
 import { World } from '../../support/recovery-world.ts';
 import { INCIDENT, run } from './run.ts';
@@ -81,6 +81,19 @@ describe('a Launch step that was killed after EC2 had launched', () => {
     expect(asked).toEqual([asked[0], asked[1], asked[1], asked[0]]);
     expect(world.launched().map((i) => i.zone)).toEqual([world.node(2).zone]);
     expect(world.aws.callsOf('HostCommands.start')[0]?.args[2]).toMatchObject({ Source: 'volume' });
+  });
+
+  it('goes on with what was launched for the same lost node in another incident', async () => {
+    const world = new World();
+    world.terminates(world.node(2).id);
+    const { id: replaces, zone } = world.node(2);
+    const tags = { [INCIDENT_TAG]: 'a failover by hand', [REPLACES_TAG]: replaces };
+    const volumes = [{ volumeId: 'vol-early', device: '/dev/sdf', deleteOnTermination: false }];
+    const early = world.aws.addInstance({ cluster: 'orders', zone, tags, volumes });
+    const ended = await run(world, 'replace', world.node(2));
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(world.aws.callsOf('Instances.launch')).toEqual([]);
+    expect(world.serving()).toContain(early.id);
   });
 
   it('has written on the claim what it launches before EC2 is asked', async () => {
