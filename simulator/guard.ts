@@ -20,8 +20,8 @@ const DESTRUCTIVE = new Set(['instances.stop', 'instances.terminate', 'volumes.d
 /** Beside scripts on hosts, all but those that only look. */
 const CLAIMED = new Set([...DESTRUCTIVE, 'instances.launch', 'admin.detach', 'admin.promote']);
 
-/** Causes that carry the id of an event, of a slot of time, or of an execution and its step. */
-const NAMES_ONE_THING = /^(event|sweep|arn)[-:]/;
+/** Causes that carry the id of an event, of a slot or a moment of time, or of an execution and its step. */
+const NAMES_ONE_THING = /^(event|sweep|due|arn)[-:]/;
 
 export class Guard {
   readonly violations: Violation[] = [];

@@ -1,7 +1,7 @@
 /** Before giving up: takes back what was launched and never became a member. */
 import { mayDestroy } from '../../recovery/guard.ts';
 import { isOurs } from '../../recovery/nodes.ts';
-import { look } from '../../recovery/serving.ts';
+import { look, servingOf } from '../../recovery/serving.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import type { Instance } from '../../model/view.ts';
@@ -14,14 +14,15 @@ import { adoptable } from './launch.ts';
  * The state that Catch handed over is the one before the failed step, so the instances are found by their tags and the
  * claim. Only what this execution launched or went on with is touched: what another one launched for the incident may
  * have become a member since, and a single probe that fails is no proof that it is none. A member, or one that may be
- * catching up as one, stays.
+ * catching up as one, stays; and all stay while nobody else serves (safety rule 6).
  * @throws RecoveryError ClaimLost, BrakeEngaged: then everything stays as it is, and Escalate says so.
  */
 export const leaveSafe: Step<ReplaceState> = async (state, context) => {
   const { ports, cluster } = context;
   const { claim } = (await ports.ledger.read(cluster)).cluster;
   if (claim?.execution !== context.execution) return { command: null };
-  const launched = (await ports.instances.ofCluster(cluster)).filter(
+  const all = await ports.instances.ofCluster(cluster);
+  const launched = all.filter(
     (i) =>
       i.id !== state.node &&
       isOurs(i, cluster) &&
@@ -31,6 +32,8 @@ export const leaveSafe: Step<ReplaceState> = async (state, context) => {
   if (launched.length === 0) return { command: null };
   const spec = await loadSpec(context);
   const { engine, nodes, reference } = await look(context, spec, launched);
+  const others = all.filter((i) => !launched.includes(i));
+  const someServe = (await servingOf(context, spec, others)).length > 0;
   for (const node of nodes) {
     if (engine.isMember(node, reference) || engine.isWhole(state.progress)) {
       await record(
@@ -45,6 +48,13 @@ export const leaveSafe: Step<ReplaceState> = async (state, context) => {
         `kept-${node.instance.id}`,
         `leaves ${node.instance.id} running`,
         'its database runs and may be receiving its data yet: ending that would mean to begin anew',
+      );
+    } else if (!someServe) {
+      await record(
+        context,
+        `kept-${node.instance.id}`,
+        `leaves ${node.instance.id} running`,
+        'nobody else serves, and it may have been a member when nobody looked: its data may be the last',
       );
     } else await takeBack(state, context, spec, node.instance);
   }

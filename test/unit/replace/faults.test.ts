@@ -141,6 +141,21 @@ describe('what goes wrong on the way', () => {
     expect(world.ledger().claim).toBeNull();
   });
 
+  it('leaves what it launched while nobody else serves: it may have been a member when nobody looked', async () => {
+    const world = new World();
+    world.terminates(world.node(2).id);
+    world.fails = (document) => {
+      if (document !== 'galera-join') return null;
+      for (const n of [world.node(0), world.node(1)]) world.dies(n.id);
+      return failed('lost the answer');
+    };
+    const ended = await run(world, 'replace', world.node(2));
+    expect(ended.visited.slice(-3)).toEqual(['LeaveSafe', 'Escalate', 'GaveUp']);
+    expect(world.aws.callsOf('Instances.terminate')).toEqual([]);
+    expect(world.launched().map((i) => i.state)).toEqual(['running']);
+    expect(world.record(INCIDENT).join('\n')).toContain('its data may be the last');
+  });
+
   it('sees a joiner whose database died, by asking its host, and does not mistake a state transfer for it', async () => {
     const world = new World();
     world.terminates(world.node(2).id);
