@@ -19,6 +19,15 @@ case "${1:-}" in
   *) die "the argument is '$1'; give none, or bench" ;;
 esac
 
+# Two commands begun at once would install over each other: the second one waits, and finds everything in place.
+if command -v flock >/dev/null 2>&1; then
+  exec 9<scripts/setup.sh
+  flock -n 9 || {
+    say 'another set-up of this folder runs: waiting for it'
+    flock 9
+  }
+fi
+
 stamp() { cat "$@" | cksum | tr ' ' '-'; }
 
 # Node's packages -----------------------------------------------------------------------------------------------------
