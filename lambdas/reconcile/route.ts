@@ -125,10 +125,19 @@ function writerGroup(s: Situation, g: TargetGroupView, writer: string | null, de
   const isIn = ours.some((t) => t.id === writer);
   if (!isIn && isUnclear(s, writer)) return plan;
   const why = decision.kind === 'move' ? decision.reason : `the writer is ${writer}`;
-  const leaving = ours.filter((t) => t.id !== writer);
+  const leaving = [...ours.filter((t) => t.id !== writer), ...unlisted(s, g, decision)];
   plan.changes.push(...deregistrations(s, g, leaving, why));
   if (!isIn) plan.changes.push(registration(s, g, [writer], why));
   return plan;
+}
+
+/**
+ * The writer of until now, when the balancer does not list it: the answer may be of before it was registered, and what does not exist is
+ * deregistered successfully. https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html
+ */
+function unlisted(s: Situation, g: TargetGroupView, decision: WriterDecision): readonly Target[] {
+  if (decision.kind !== 'move' || decision.from === null || g.targets.some((t) => t.id === decision.from)) return [];
+  return [{ id: decision.from, port: s.view.spec.engine.port, state: 'unused' }];
 }
 
 function healthyGroup(s: Situation, g: TargetGroupView): EndpointPlan {
