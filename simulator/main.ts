@@ -8,6 +8,8 @@ import { ENGINES } from './side.ts';
 import type { EngineName } from './side.ts';
 import type { Night } from './simulate.ts';
 import { STEPS } from './simulate.ts';
+import { EVERY_SABOTAGE, TRIAL_SEEDS, onTrial, tableOf } from './trial.ts';
+import type { Verdict } from './trial.ts';
 
 interface Options {
   readonly engine: EngineName | 'both';
@@ -19,6 +21,7 @@ interface Options {
   readonly report?: string;
   readonly shrink?: boolean;
   readonly keepGoing?: boolean;
+  readonly sabotage?: string | true;
 }
 
 const whole = (name: string, value: string): number => {
@@ -35,6 +38,10 @@ async function main(): Promise<void> {
         .default('both'),
     )
     .option('--seeds <n>', 'how many nights', '100')
+    .option(
+      '--sabotage [name]',
+      `puts plausible bugs into the plane, or this one: each must be caught within ${TRIAL_SEEDS} nights`,
+    )
     .option('--from <seed>', 'the first of them', '1')
     .option('--seed <seed>', 'this one alone, with its story')
     .option('--steps <n>', 'faults in a night', String(STEPS))
@@ -44,6 +51,7 @@ async function main(): Promise<void> {
     .option('--keep-going', 'does not stop at the first broken rule')
     .parse();
   const options: Options = command.opts();
+  if (options.sabotage !== undefined) return spoil(options.sabotage === true ? null : options.sabotage, options.report);
   const engine = options.engine === 'both' ? {} : { engine: options.engine };
   const steps = whole('steps', options.steps);
   const single = options.seed === undefined ? null : whole('seed', options.seed);
@@ -73,6 +81,24 @@ async function main(): Promise<void> {
     writeFileSync(options.report, `${JSON.stringify({ ...summary, broken }, null, 2)}\n`);
   }
   process.exitCode = summary.broken > 0 ? 1 : isInterrupted ? 130 : 0;
+}
+
+/** Of every engine, or those of one name. Exit code 1 when one was not caught. */
+async function spoil(name: string | null, report: string | undefined): Promise<void> {
+  const chosen = EVERY_SABOTAGE.filter((s) => name === null || s.name === name);
+  if (chosen.length === 0) {
+    const names = [...new Set(EVERY_SABOTAGE.map((s) => s.name))].join(', ');
+    throw new Error(`--sabotage is ${JSON.stringify(name)}: give one of ${names}`);
+  }
+  const verdicts: Verdict[] = [];
+  for (const sabotage of chosen) {
+    const verdict = await onTrial(sabotage);
+    verdicts.push(verdict);
+    console.error(`${verdicts.length} of ${chosen.length}: ${sabotage.name}, ${verdict.nights} nights`);
+  }
+  console.log(tableOf(verdicts));
+  if (report !== undefined) writeFileSync(report, `${JSON.stringify(verdicts, null, 2)}\n`);
+  process.exitCode = verdicts.every((v) => v.caught !== null) ? 0 : 1;
 }
 
 const PROGRESS_MS = 10_000;

@@ -1,0 +1,48 @@
+/** A sabotaged plane on trial: nights are played until one breaks a rule that the bug is expected to break. */
+import { POSTGRES_SABOTAGES } from './postgres/sabotage.ts';
+import { SABOTAGES } from './sabotage.ts';
+import type { Sabotage } from './sabotage.ts';
+import type { EngineName } from './side.ts';
+import { simulate } from './simulate.ts';
+
+/** The seeds from 1 on within which every bug must be caught, in the tests as by hand. */
+export const TRIAL_SEEDS = 300;
+
+/** Of every engine. */
+export const EVERY_SABOTAGE: readonly Sabotage[] = [...SABOTAGES, ...POSTGRES_SABOTAGES];
+
+export interface Verdict {
+  readonly name: string;
+  readonly engine: EngineName;
+  /** Null: no night broke an expected rule. */
+  readonly caught: { readonly seed: number; readonly rule: string; readonly what: string } | null;
+  /** How many nights were played. */
+  readonly nights: number;
+}
+
+/** Plays the seed that is known to catch it first, then `seeds` nights from 1 on, until one does. */
+export async function onTrial(sabotage: Sabotage, seeds = TRIAL_SEEDS): Promise<Verdict> {
+  const { name, breaks, spoil, caughtBy, engine = 'galera' } = sabotage;
+  const others = Array.from({ length: seeds }, (_, i) => i + 1).filter((seed) => seed !== caughtBy);
+  const order = caughtBy === undefined ? others : [caughtBy, ...others];
+  let nights = 0;
+  for (const seed of order) {
+    const { violations } = await simulate(seed, { sabotage: spoil, engine });
+    nights += 1;
+    const found = violations.find((v) => breaks.includes(v.rule));
+    if (found !== undefined) return { name, engine, caught: { seed, rule: found.rule, what: found.what }, nights };
+  }
+  return { name, engine, caught: null, nights };
+}
+
+/** As rows for people. */
+export function tableOf(verdicts: readonly Verdict[]): string {
+  const rows = verdicts.map(({ name, engine, caught, nights }) =>
+    caught === null
+      ? [engine, name, 'NOT CAUGHT', '', `${nights} nights`]
+      : [engine, name, `seed ${caught.seed}`, `rule ${caught.rule}`, caught.what],
+  );
+  const all = [['engine', 'sabotage', 'caught by', 'breaks', 'what was seen'], ...rows];
+  const widths = [0, 1, 2, 3].map((i) => Math.max(...all.map((row) => row[i]?.length ?? 0)));
+  return all.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')).join('\n');
+}
