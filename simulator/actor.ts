@@ -5,6 +5,8 @@ export class Actor {
   readonly execution: string | null;
   /** Difference between its clock and the world's. */
   readonly skewMs: number;
+  /** Chance that the answer of a call comes seconds late, beside the weather's. */
+  slow = 0;
   dead = false;
   /** The ledger's epoch as this invocation last saw or wrote it. */
   epoch: number | null = null;

@@ -1,5 +1,7 @@
 /** What befalls the cluster and the plane, one at a time, and how it all stops. */
 import type { Instance } from '../lambdas/model/view.ts';
+import { brake, brakeMidway, othersFail, releaseBrake, slowTwins } from './bad-moments.ts';
+import { pairOf } from './pair.ts';
 import type { World } from './world.ts';
 
 export type Fault = (world: World) => string | null;
@@ -104,6 +106,12 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     passing(w, w.isolated, id, 2000, 150_000);
     return `${id} cannot reach its peers`;
   },
+  cutPair: (w) => {
+    const [a, b] = [some(w), some(w)];
+    if (a === undefined || b === undefined || a === b) return null;
+    passing(w, w.cutPairs, pairOf(a, b), 2000, 120_000);
+    return `${a} and ${b} cannot reach each other`;
+  },
   blind: (w) => {
     const id = some(w);
     if (id === undefined) return null;
@@ -128,6 +136,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     return `the SSM agent of ${id} does not answer`;
   },
   planeOff: (w) => {
+    w.unattended.begins();
     w.planeOn = false;
     w.functions.off();
     w.signalsQueue.enabled = false;
@@ -147,11 +156,10 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     void w.functions.operate({ action: 'acknowledge', cluster: w.spec.name, by: 'sim' });
     return 'a person acknowledges';
   },
-  brake: (w) => {
-    void w.cloud.ledger.engageBrake('other clusters fail', w.clock.nowMs());
-    w.clock.in(w.random.int(20_000, 180_000), () => releaseBrake(w));
-    return 'the fleet brake is engaged';
-  },
+  brake,
+  brakeMidway,
+  othersFail,
+  slowTwins,
   abortExecution: (w) => {
     const runs = w.random.pick([...w.aws.executions.values()].filter((e) => e.state === 'RUNNING'));
     if (runs === undefined) return null;
@@ -173,10 +181,6 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
 };
 
-function releaseBrake(w: World): void {
-  if (w.aws.brake.engaged) void w.functions.operate({ action: 'release-brake', by: 'sim' });
-}
-
 function switchOn(w: World): void {
   if (w.planeOn) return;
   w.planeOn = true;
@@ -192,6 +196,7 @@ function switchOn(w: World): void {
 export function strike(w: World): void {
   const { faults } = w.side;
   const name = w.random.pick(Object.keys(faults)) ?? 'noise';
+  if (name !== 'planeOff') w.unattended.struck();
   const what = faults[name]?.(w) ?? null;
   if (what !== null) w.story.tell('FAULT', `${name}: ${what}`);
 }
@@ -205,8 +210,11 @@ export function endMaintenance(w: World): void {
 }
 
 export function calm(w: World): void {
+  w.isCalm = true;
+  w.twinsUntilMs = 0;
   w.unseen.clear();
   w.isolated.clear();
+  w.cutPairs.clear();
   w.mute.clear();
   w.downZones.clear();
   w.side.calm();

@@ -11,6 +11,7 @@ import type { Capability, StepEvent } from '../lambdas/recovery/step.ts';
 import type { Carried } from '../lambdas/recovery/state.ts';
 import { replacement } from '../lambdas/replace/steps.ts';
 import { rollingOver } from '../lambdas/rolling/steps.ts';
+import { Memory } from '../lambdas/signals/memory.ts';
 import { receive } from '../lambdas/signals/receive.ts';
 import { switchover } from '../lambdas/switchover/steps.ts';
 import { Watch } from '../lambdas/watch/watch.ts';
@@ -23,6 +24,7 @@ import { runMachine } from '../test/support/asl.ts';
 import { Actor, never } from './actor.ts';
 import type { Ports } from './plane.ts';
 import type { Message } from './queues.ts';
+import { Warm } from './warm.ts';
 import type { World } from './world.ts';
 
 const MACHINE = { functionArn: 'arn:aws:lambda:eu-west-1:123456789012:function:step' };
@@ -37,12 +39,16 @@ const RECONCILE_TIMEOUT_MS = 20_000;
 const SIGNALS_TIMEOUT_MS = 30_000;
 const STEP_TIMEOUT_MS = 120_000;
 const WATCH_MS = 60_000;
+/** Chance that a call of a slow twin is late by seconds: of the dozen that it makes most are not. */
+const SLOW_TWIN = 0.2;
 /** The watch looks every 100 ms what is due; here less often, which only costs time. */
 const WATCH_TICK_MS = 250;
 
 export class Functions {
   readonly #world: World;
   readonly #actors = new Set<Actor>();
+  readonly #signals: Warm<Memory>;
+  readonly #looks: Warm<Map<string, number>>;
   readonly #running = new Set<string>();
   readonly #aborted = new Set<string>();
   #watch: { readonly actor: Actor; readonly watch: Watch } | null = null;
@@ -57,21 +63,25 @@ export class Functions {
 
   constructor(world: World) {
     this.#world = world;
+    this.#signals = new Warm(world, () => new Memory(`signals-${world.aws.nextNumber()}`));
+    this.#looks = new Warm(world, () => new Map<string, number>());
   }
 
   signals(batch: readonly Message[]): Promise<readonly string[]> {
-    const records = batch.map((m) => ({ messageId: m.id, body: m.body }));
-    return this.#invoke('signals', null, SIGNALS_TIMEOUT_MS, (ports) => receive(records, ports));
+    return this.#signals.serve((memory) =>
+      this.#invoke('signals', null, SIGNALS_TIMEOUT_MS, (ports) => receive(recordsOf(batch), ports, memory)),
+    );
   }
 
   reconcile(batch: readonly Message[]): Promise<readonly string[]> {
-    const records = batch.map((m) => ({ messageId: m.id, body: m.body }));
-    const once = (): Promise<readonly string[]> =>
-      this.#invoke('reconcile', null, RECONCILE_TIMEOUT_MS, (ports) => {
-        this.#world.guard.unservedSinceMs = null;
-        return reconcileBatch(records, ports);
+    const once = (slow = 0): Promise<readonly string[]> =>
+      this.#looks.serve((looks) => {
+        const work = (ports: Ports) => reconcileBatch(recordsOf(batch), ports, looks);
+        return this.#invoke('reconcile', null, RECONCILE_TIMEOUT_MS, work, slow);
       });
     this.#perhapsTwice(once);
+    // Nobody waits for the twin.
+    if (this.#world.clock.nowMs() < this.#world.twinsUntilMs) void once(SLOW_TWIN).then(null, () => undefined);
     return once();
   }
 
@@ -183,7 +193,8 @@ export class Functions {
   }
 
   #actor(name: string, execution: string | null): Actor {
-    return new Actor(name, execution, this.#world.random.int(-300, 300));
+    const { skewMs } = this.#world.weather;
+    return new Actor(name, execution, this.#world.random.int(-skewMs, skewMs));
   }
 
   #invoke<T>(
@@ -191,8 +202,10 @@ export class Functions {
     execution: string | null,
     timeoutMs: number,
     work: (ports: Ports) => Promise<T>,
+    slow = 0,
   ): Promise<T> {
     const actor = this.#actor(name, execution);
+    actor.slow = slow;
     this.#actors.add(actor);
     const end = (): boolean => this.#actors.delete(actor) && !actor.dead;
     return new Promise((resolve, reject) => {
@@ -211,3 +224,7 @@ export class Functions {
     });
   }
 }
+
+/** As Lambda hands them over. */
+const recordsOf = (batch: readonly Message[]) =>
+  batch.map((m) => ({ messageId: m.id, body: m.body, attributes: { SentTimestamp: String(m.sentAtMs) } }));

@@ -76,6 +76,9 @@ export class Guard {
     if (operation === 'targetGroups.register' || operation === 'targetGroups.deregister')
       this.#routes(actor, operation, args);
     if (operation === 'ledger.releaseClaim') this.#releases(actor, String(args[1]));
+    // A look at the cluster begins: it serves all who have asked by now.
+    if (operation === 'instances.ofCluster' && actor.name === 'reconcile') this.unservedSinceMs = null;
+    if (operation === 'volumes.attach' || operation === 'volumes.tag') this.#takesVolume(operation, String(args[0]));
   }
 
   after(actor: Actor, operation: string, args: readonly unknown[], value: unknown): void {
@@ -195,7 +198,13 @@ export class Guard {
 
   #lastTarget(group: string): void {
     if (group !== this.#world.groups.healthy) return;
-    if (this.#world.routed('healthy').length === 0) this.violate('1', 'the last target was taken out of the readers');
+    if (this.#world.routed('healthy').every((id) => this.#world.isForeign(id)))
+      this.violate('1', 'the last target was taken out of the readers');
+  }
+
+  #takesVolume(operation: string, id: string): void {
+    const owner = this.#world.aws.volumes.get(id)?.tags[CLUSTER_TAG];
+    if (owner !== this.#world.spec.name) this.violate('8', `${operation}(${id}), which is ${owner ?? 'nobody'}'s`);
   }
 
   #releases(actor: Actor, execution: string): void {

@@ -90,7 +90,7 @@ export class Plane {
     guard.after(actor, operation, args, value);
     this.#world.consequences(actor, operation, args, value);
     await this.#perhapsDie(actor, `after ${operation}`);
-    if (random.chance(weather.pause)) await clock.sleep(random.int(1000, 9000));
+    if (random.chance(Math.max(weather.pause, actor.slow))) await clock.sleep(random.int(1000, 9000));
     if (actor.dead) return never;
     if (random.chance(weather.lostReply)) {
       throw new (onNode ? NodeUnavailable : CloudUnavailable)(`${operation}: the answer was lost`);

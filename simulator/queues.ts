@@ -6,6 +6,8 @@ export interface Message {
   readonly id: string;
   readonly body: string;
   readonly group: string | null;
+  /** When SQS took it. */
+  readonly sentAtMs: number;
   receives: number;
 }
 
@@ -45,9 +47,11 @@ export class Queue {
   send(body: string, group: string | null, delayMs = 0): void {
     this.sent += 1;
     this.delayed += 1;
+    const sentAtMs = this.#world.clock.nowMs();
     this.#world.clock.in(delayMs + this.#world.random.int(10, 200), () => {
       this.delayed -= 1;
-      this.#waiting.push({ id: `m${this.sent}-${this.#world.random.int(0, 1e9)}`, body, group, receives: 0 });
+      const id = `m${this.sent}-${this.#world.random.int(0, 1e9)}`;
+      this.#waiting.push({ id, body, group, sentAtMs, receives: 0 });
       this.poll();
     });
   }

@@ -1,4 +1,6 @@
 /** Plausible bugs, each put into the plane from outside: the simulator must catch every one. */
+import type { Volume } from '../lambdas/cloud/ports.ts';
+import { CLUSTER_TAG } from '../lambdas/model/spec.ts';
 import type { ClusterLedger } from '../lambdas/model/ledger.ts';
 import type { BootstrapState } from '../lambdas/bootstrap/state.ts';
 import { bootstrapping } from '../lambdas/bootstrap/steps.ts';
@@ -124,6 +126,47 @@ export const SABOTAGES: readonly Sabotage[] = [
           args[0] = { ...(args[0] as object), clientToken: `t${w.aws.nextNumber()}` };
         return go();
       };
+    },
+  },
+  {
+    name: 'clear up targets that it does not know',
+    breaks: ['8'],
+    spoil: (w) => {
+      w.intercept = ({ operation, args }, go) => {
+        const strangers = w.routed('healthy').filter(w.isForeign);
+        const port = w.spec.engine.port;
+        if (operation === 'targetGroups.deregister' && args[0] === w.groups.healthy)
+          args[1] = [...(args[1] as readonly object[]), ...strangers.map((id) => ({ id, port }))];
+        return go();
+      };
+    },
+  },
+  {
+    name: "take any volume of the zone for the lost node's",
+    breaks: ['8'],
+    spoil: (w) => {
+      w.intercept = async ({ operation }, go) => {
+        if (operation !== 'volumes.ofCluster' && operation !== 'volumes.byIds') return go();
+        const tags = { [CLUSTER_TAG]: w.spec.name };
+        const known = (await go()) as readonly Volume[];
+        if (operation === 'volumes.byIds') return known.map((v) => ({ ...v, tags }));
+        return [...w.aws.volumes.values()]
+          .filter((v) => v.tags[CLUSTER_TAG] !== w.spec.name)
+          .map((v) => ({ ...v, tags }));
+      };
+    },
+  },
+  {
+    name: 'register targets for half a minute, to be renewed',
+    breaks: ['9'],
+    spoil: (w) => {
+      let renewedMs = w.clock.nowMs();
+      const look = (): void => {
+        if (w.planeOn) renewedMs = w.clock.nowMs();
+        else if (w.clock.nowMs() - renewedMs > 30_000) w.aws.targetGroups.get(w.groups.writer)?.targets.clear();
+        w.clock.in(1000, look);
+      };
+      look();
     },
   },
   {

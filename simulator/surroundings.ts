@@ -40,13 +40,13 @@ export class Surroundings {
   }
 
   #write(): void {
-    const { aws, groups, random, database } = this.#world;
+    const { aws, groups, random, database, unattended } = this.#world;
     const targets = [...(aws.targetGroups.get(groups.writer)?.targets.values() ?? [])].filter(
       (t) => t.state !== 'draining',
     );
     const healthy = targets.filter((t) => t.state === 'healthy');
     const to = random.pick(healthy.length > 0 ? healthy : targets);
-    database.clients(to?.id);
+    unattended.wrote(database.clients(to?.id));
   }
 
   /** NLB: a TCP check; a hung process still accepts. Two failures in a row make a target unhealthy. */

@@ -19,6 +19,8 @@ export interface Weather {
   readonly launchFails: number;
   readonly bootMaxMs: number;
   readonly scriptFails: number;
+  /** How far the clocks of invocations are off, at most. */
+  readonly skewMs: number;
 }
 
 export const CALM: Weather = {
@@ -34,7 +36,11 @@ export const CALM: Weather = {
   launchFails: 0,
   bootMaxMs: 30_000,
   scriptFails: 0,
+  skewMs: 300,
 };
+
+/** What the product allows for (`lambdas/model/answered.ts`), less what an invocation rounds. */
+const FAR_APART_MS = 1900;
 
 /** Each night has weather of its own: most chances are zero in some of them. */
 export function weatherOf(chance: (p: number) => boolean, next: () => number): Weather {
@@ -52,5 +58,6 @@ export function weatherOf(chance: (p: number) => boolean, next: () => number): W
     launchFails: some(0.3),
     bootMaxMs: chance(0.2) ? 240_000 : 40_000,
     scriptFails: some(0.15),
+    skewMs: chance(0.25) ? FAR_APART_MS : 300,
   };
 }

@@ -14,6 +14,7 @@ import { GaleraModel } from './galera/cluster.ts';
 import { galeraSide } from './galera/side.ts';
 import { Guard } from './guard.ts';
 import { SimHosts } from './hosts.ts';
+import { pairOf } from './pair.ts';
 import { Plane } from './plane.ts';
 import type { Intercept } from './plane.ts';
 import { Queue, SimRequests } from './queues.ts';
@@ -22,8 +23,10 @@ import type { Database, EngineName, Side } from './side.ts';
 import { postgresSide } from './postgres/side.ts';
 import { Story } from './story.ts';
 import { Surroundings } from './surroundings.ts';
+import { Unattended } from './unattended.ts';
 import { CALM } from './weather.ts';
 import type { Weather } from './weather.ts';
+import { addStrangers } from './strangers.ts';
 
 /** EC2's RunInstances, which may have no room. */
 class SimInstances extends FakeInstances {
@@ -57,6 +60,7 @@ export class World {
   readonly story = new Story(() => this.clock.nowMs());
   readonly side: Side;
   readonly guard = new Guard(this);
+  readonly unattended = new Unattended(this);
   readonly plane = new Plane(this);
   readonly functions = new Functions(this);
   readonly surroundings = new Surroundings(this);
@@ -64,6 +68,10 @@ export class World {
   readonly reconcileQueue: Queue;
   weather: Weather = CALM;
   planeOn = true;
+  /** The faults have stopped. */
+  isCalm = false;
+  /** Until then each reconcile has a twin whose calls are slow. */
+  twinsUntilMs = 0;
   /** A person has looked and found no data on any host. */
   dataGone = false;
   intercept: Intercept | null = null;
@@ -71,6 +79,8 @@ export class World {
   readonly unseen = new Set<string>();
   readonly isolated = new Set<string>();
   readonly mute = new Set<string>();
+  /** Pairs of hosts that cannot reach each other (`pairOf`). */
+  readonly cutPairs = new Set<string>();
   readonly startedByHand = new Set<string>();
   readonly downZones = new Set<string>();
 
@@ -90,6 +100,7 @@ export class World {
     this.signalsQueue = new Queue(this, 'signals', 180_000, (batch) => this.functions.signals(batch));
     this.reconcileQueue = new Queue(this, 'reconcile', 30_000, (batch) => this.functions.reconcile(batch));
     this.side.found(healthyCluster(this.aws, this.spec));
+    addStrangers(this);
     this.aws.bootMs = 20_000;
     this.aws.stopMs = 4000;
     this.aws.terminateMs = 6000;
@@ -116,6 +127,13 @@ export class World {
 
   instancesOf = (): readonly Instance[] =>
     [...this.aws.instances.values()].filter((i) => i.tags[CLUSTER_TAG] === this.spec.name);
+
+  /** Does the network carry packets between the two hosts. */
+  reach(a: string, b: string): boolean {
+    return (
+      !this.isolated.has(a) && !this.isolated.has(b) && !(this.cutPairs.size > 0 && this.cutPairs.has(pairOf(a, b)))
+    );
+  }
 
   hostRuns(id: string): boolean {
     const i = this.aws.instances.get(id);

@@ -133,7 +133,7 @@ export class GaleraModel extends GaleraMembership implements Database {
   /** Becomes a member of the first peer's primary component; false when none is there. */
   admit(id: string, peers: readonly string[], wanted: string): boolean {
     const n = this.node(id);
-    const peer = peers.find((p) => this.isMember(p) && this.linked(id, p) && this.serves(p));
+    const peer = peers.find((p) => this.isMember(p) && this.reach(id, p) && this.serves(p));
     const c = peer === undefined ? null : (this.nodes.get(peer)?.component ?? null);
     if (c === null) return false;
     for (const m of c.members) if (!this.alive(m) || !this.linked(id, m)) return false;

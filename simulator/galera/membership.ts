@@ -19,7 +19,7 @@ export interface Surroundings {
   hostRuns(id: string): boolean;
   addressOf(id: string): string;
   /** Can the two hosts reach each other. */
-  linked(a: string, b: string): boolean;
+  reach(a: string, b: string): boolean;
 }
 
 export class GaleraMembership {
@@ -162,7 +162,7 @@ export class GaleraMembership {
     if (transfer === null || n.process !== 'up') return;
     const donor = this.nodes.get(transfer.donor);
     const broken = component?.primary !== true || donor?.component !== component || !this.alive(transfer.donor);
-    if (broken || !this.linked(n.id, transfer.donor)) {
+    if (broken || !this.reach(n.id, transfer.donor)) {
       this.world.tell(`${n.id}: its state transfer broke off, it ends`);
       if (donor?.state === 'Donor/Desynced') donor.state = 'Synced';
       this.crash(n.id);
@@ -210,7 +210,14 @@ export class GaleraMembership {
     return this.nodes.get(id)?.process === 'up';
   }
 
+  /** State transfers, and the first contact of a joiner. */
+  protected reach(a: string, b: string): boolean {
+    return a === b || this.world.reach(a, b);
+  }
+
+  /** Messages of the group: a live node that both reach relays them (gmcast). */
   protected linked(a: string, b: string): boolean {
-    return a === b || this.world.linked(a, b);
+    if (this.reach(a, b)) return true;
+    return [...this.nodes.values()].some((c) => c.process === 'up' && this.reach(a, c.id) && this.reach(c.id, b));
   }
 }

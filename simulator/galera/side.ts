@@ -24,7 +24,7 @@ export function galeraSide(world: World, spec: ClusterSpec = aSpec()): GaleraSid
     volumeOf: (id) => world.volumeOf(id),
     hostRuns: (id) => world.hostRuns(id),
     addressOf: (id) => world.addressOf(id) ?? '',
-    linked: (a, b) => !world.isolated.has(a) && !world.isolated.has(b),
+    reach: (a, b) => world.reach(a, b),
   });
   const scripts = new GaleraScripts(world, database);
   return {

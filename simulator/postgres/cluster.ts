@@ -23,8 +23,6 @@ export class SimPostgres extends FakePostgres implements Database {
   sluggish = 0.15;
   /** Streams that stand still, by instance, until when. */
   readonly heldUntilMs = new Map<string, number>();
-  /** Pairs of hosts that cannot reach each other. */
-  readonly cutPairs = new Set<string>();
   /** Who gives a base backup, by who takes it. */
   readonly donors = new Map<string, string>();
   readonly #unanswered = new Map<string, number>();
@@ -151,8 +149,7 @@ export class SimPostgres extends FakePostgres implements Database {
   }
 
   reach(a: string, b: string): boolean {
-    const { isolated } = this.#world;
-    return !isolated.has(a) && !isolated.has(b) && (this.cutPairs.size === 0 || !this.cutPairs.has(pairOf(a, b)));
+    return this.#world.reach(a, b);
   }
 
   /** The directory is on the volume: it goes with it. */
@@ -181,5 +178,3 @@ export class SimPostgres extends FakePostgres implements Database {
 }
 
 const streamOf = (primary: Server, standby: Server): string => `${primary.id} ${standby.id}`;
-
-export const pairOf = (a: string, b: string): string => [a, b].sort().join(' ');

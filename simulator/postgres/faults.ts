@@ -4,7 +4,6 @@ import type { Fault } from '../faults.ts';
 import type { World } from '../world.ts';
 import type { RecoveryInput } from '../../lambdas/model/recovery.ts';
 import type { SimPostgres } from './cluster.ts';
-import { pairOf } from './cluster.ts';
 
 /** The instance and its volume. */
 function loses(w: World, id: string | undefined): string | null {
@@ -42,14 +41,11 @@ export const faultsOf = (pg: SimPostgres): Readonly<Record<string, Fault>> => ({
     const other = w.random.pick(running(w).filter((i) => i.id !== primary))?.id;
     if (primary === undefined || other === undefined) return null;
     pg.heldUntilMs.set(other, w.clock.nowMs() + 8000);
-    w.clock.in(4000, () => w.database.crash(primary));
+    w.clock.in(4000, () => {
+      w.unattended.struck();
+      w.database.crash(primary);
+    });
     return `the stream of ${other} stands still, and 4 s later the database on ${primary} is killed`;
-  },
-  cutPair: (w) => {
-    const [a, b] = [some(w), some(w)];
-    if (a === undefined || b === undefined || a === b) return null;
-    passing(w, pg.cutPairs, pairOf(a, b), 2000, 120_000);
-    return `${a} and ${b} cannot reach each other`;
   },
   writerCutOff: (w) => {
     const id = writer(w);

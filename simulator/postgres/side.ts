@@ -48,7 +48,6 @@ export function postgresSide(world: World, spec: ClusterSpec = aSpec({ engine: E
     calm() {
       database.sluggish = 0;
       database.heldUntilMs.clear();
-      database.cutPairs.clear();
     },
     unfinished: () => durability(world, database),
     stuck: { told: /NO_CANDIDATE|NODE_UNREACHABLE_BY_PLANE|gave up/, why: 'nobody may be promoted' },

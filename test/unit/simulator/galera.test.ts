@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { holds, isPartOf } from '../../../simulator/galera/history.ts';
 import type { Branch } from '../../../simulator/galera/history.ts';
+import { pairOf } from '../../../simulator/pair.ts';
 import { World } from '../../../simulator/world.ts';
 
 async function started(): Promise<{ world: World; ids: readonly string[] }> {
@@ -56,6 +57,34 @@ describe('quorum', () => {
     world.isolated.clear();
     await pass(world, 6000);
     expect(world.galera.serves(a)).toBe(true);
+  });
+});
+
+describe('two nodes that cannot reach each other', () => {
+  it('stay together while a third relays between them, and have no quorum without it', async () => {
+    const { world, ids } = await started();
+    const [a = '', b = '', c = ''] = ids;
+    world.cutPairs.add(pairOf(b, a));
+    await pass(world, 8000);
+    expect(world.galera.write(a)).toBe(true);
+    expect(ids.every((id) => world.galera.serves(id))).toBe(true);
+    world.galera.crash(c);
+    await pass(world, 8000);
+    expect(world.galera.write(a)).toBe(false);
+    world.cutPairs.clear();
+    await pass(world, 8000);
+    expect(world.galera.write(a)).toBe(true);
+  });
+
+  it('give each other no state transfer', async () => {
+    const { world, ids } = await started();
+    const [a = '', b = '', c = ''] = ids;
+    world.galera.stop(a);
+    world.cutPairs.add(pairOf(a, c));
+    world.galera.start(a);
+    expect(world.galera.admit(a, [b], c)).toBe(true);
+    await pass(world, 1000);
+    expect(world.galera.isUp(a)).toBe(false);
   });
 });
 
