@@ -203,7 +203,10 @@ export class Guard {
   }
 
   #takesVolume(operation: string, id: string): void {
-    const owner = this.#world.aws.volumes.get(id)?.tags[CLUSTER_TAG];
+    const volume = this.#world.aws.volumes.get(id);
+    // A repeated step may name what is deleted by now: EC2 refuses.
+    if (volume === undefined) return;
+    const owner = volume.tags[CLUSTER_TAG];
     if (owner !== this.#world.spec.name) this.violate('8', `${operation}(${id}), which is ${owner ?? 'nobody'}'s`);
   }
 
