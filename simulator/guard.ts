@@ -39,6 +39,8 @@ export class Guard {
   #twoWritersSinceMs: number | null = null;
   /** When a reconcile was asked for that has not begun. */
   unservedSinceMs: number | null = null;
+  /** When the plane last had EC2 stop an instance: what it has stopped it retires, unless a person starts it. */
+  readonly stoppedAtMs = new Map<string, number>();
   readonly #repeated = new Set<string>();
 
   constructor(world: World) {
@@ -68,6 +70,7 @@ export class Guard {
     if (DESTRUCTIVE.has(operation) || document === 'galera-bootstrap') this.destroys(operation, String(args[0]));
     const { rules, database } = this.#world.side;
     if (operation === 'instances.stop' || operation === 'instances.terminate') rules.ends(String(args[0]), operation);
+    if (operation === 'instances.stop') this.stoppedAtMs.set(String(args[0]), this.#world.clock.nowMs());
     rules.before({ actor, operation, args });
     if (operation === 'volumes.delete' && !database.takesWrites()) {
       this.violate('6', `${String(args[0])} is deleted while nobody serves`);
@@ -177,8 +180,11 @@ export class Guard {
     const same = live.filter((i) => replaces !== null && i.tags[REPLACES_TAG] === replaces);
     if (same.length > 1)
       this.violate('launch', `${same.map((i) => i.id).join(' and ')} both replace ${replaces ?? ''}`);
+    // Beside its replacement a stopped node runs only when a person has started it: the plane starts none, and may not stop it.
+    const isReplaced = (id: string): boolean => live.some((i) => i.tags[REPLACES_TAG] === id);
+    const counted = live.filter((i) => !(this.#fencedAtMs.has(i.id) && isReplaced(i.id)));
     const most = this.#world.spec.nodes + 1;
-    const ours = live.filter((i) => !this.#world.startedByHand.has(i.id));
+    const ours = counted.filter((i) => !this.#world.startedByHand.has(i.id));
     if (ours.length > most)
       this.violate('launch', `${ours.length} instances run where ${this.#world.spec.nodes} are specified`);
   }

@@ -1,5 +1,6 @@
 /** Has the cluster healed, and if not, is it one of the cases that wait for a person. */
 import { CLUSTER_TAG } from '../lambdas/model/spec.ts';
+import type { Instance } from '../lambdas/model/view.ts';
 import type { World } from './world.ts';
 
 /** What is not as it should be; empty when all is well. */
@@ -60,6 +61,10 @@ export function strayed(w: World): string | null {
   if (idle.every((i) => w.startedByHand.has(i.id))) {
     return 'waits for a person: a replaced instance was started again by hand';
   }
+  // To retire what it has fenced is the plane's own work.
+  const isOurs = (i: Instance): boolean =>
+    i.state === 'stopped' && i.launchedAtMs < (w.guard.stoppedAtMs.get(i.id) ?? Number.NEGATIVE_INFINITY);
+  if (idle.some(isOurs)) return null;
   if (told.includes('REFUSED_LEFT_OVER')) {
     return 'waits for a person: an instance is left over, as people were told';
   }

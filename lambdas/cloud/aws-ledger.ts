@@ -10,7 +10,9 @@ import {
   brakeKey,
   entryOf,
   failureKey,
+  fenceOf,
   incidentKey,
+  leftOverOf,
   stateKey,
   suspicionOf,
   toBrake,
@@ -151,6 +153,21 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
 
     setAccepted: (cluster, accepted) => put(cluster, 'accepted', accepted && { ...accepted }),
     setSuspicion: (cluster, node, suspicion) => put(cluster, suspicionOf(node), suspicion && { ...suspicion }),
+    setLeftOver: (cluster, node, toldAtMs) => put(cluster, leftOverOf(node), toldAtMs),
+
+    async noteFence(cluster, node, fence) {
+      const written = await update({
+        key: stateKey(cluster),
+        set: 'SET #f = :f',
+        condition: '#claim.#execution = :e',
+        names: { '#f': fenceOf(node) },
+        values: { ':f': { ...fence }, ':e': fence.execution },
+      });
+      if (written === null) throw new Conflict(`the claim on ${cluster} is no longer held by ${fence.execution}: stop`);
+    },
+
+    forgetFence: (cluster, node) => put(cluster, fenceOf(node), null),
+
     setEscalation: (cluster, escalation) => put(cluster, 'escalation', escalation && { ...escalation }),
 
     async openIncident(cluster, incident) {

@@ -17,6 +17,7 @@ export function machineOf(mode: RecoveryMode): MachineName {
     case 'replace':
     case 'add':
     case 'roll':
+    case 'retire':
       return 'replace';
     case 'bootstrap':
     case 'failover':

@@ -42,6 +42,8 @@ export const brakeKey: Key = key(FLEET, 'brake');
 export const failureKey = (f: FleetFailure): Key => key(FLEET, `${FAILURE}${f.cluster}#${f.node}`);
 
 export const suspicionOf = (node: string): string => `suspicion#${node}`;
+export const fenceOf = (node: string): string => `fence#${node}`;
+export const leftOverOf = (node: string): string => `leftOver#${node}`;
 export const entryOf = (entryKey: string): string => `entry#${entryKey}`;
 
 const text = z.string();
@@ -51,12 +53,12 @@ const orNull = <T extends z.core.$ZodType>(schema: T) => z._default(z.nullable(s
 
 /** Every one of the model's: a ledger with one that is missing here could not be read any more. */
 const MODES = {
-  ...{ rejoin: 'rejoin', replace: 'replace', add: 'add', roll: 'roll', bootstrap: 'bootstrap' },
-  ...{ failover: 'failover', switchover: 'switchover', rolling: 'rolling' },
+  ...{ rejoin: 'rejoin', replace: 'replace', add: 'add', roll: 'roll', retire: 'retire' },
+  ...{ bootstrap: 'bootstrap', failover: 'failover', switchover: 'switchover', rolling: 'rolling' },
 } as const satisfies { readonly [mode in RecoveryMode]: mode };
 const SUSPICIONS = {
   ...{ refused: 'refused', silent: 'silent', unreachable: 'unreachable', rejected: 'rejected' },
-  ...{ partitioned: 'partitioned', stopped: 'stopped', broken: 'broken' },
+  ...{ partitioned: 'partitioned', stopped: 'stopped', broken: 'broken', missing: 'missing' },
 } as const satisfies { readonly [kind in Suspicion['kind']]: kind };
 
 const claim = z.object({
@@ -74,6 +76,7 @@ const suspicion = z.object({
   sinceMs: number,
   kind: z.enum(SUSPICIONS),
 });
+const fence = z.object({ atMs: number, execution: text });
 const incidentSchema = z.object({ id: text, openedAtMs: number, node: orNull(text), diagnosis: text });
 const sync = z.object({
   sets: z
@@ -119,11 +122,16 @@ const prefixed = (item: Record<string, Plain>, prefix: string): readonly [string
 export function toLedger(cluster: string, item: Item | undefined): ClusterLedger {
   if (item === undefined) return EMPTY_LEDGER;
   const plain = fromItem(item);
-  const suspicions: Record<string, Suspicion> = {};
-  for (const [node, v] of prefixed(plain, suspicionOf(''))) {
-    suspicions[node] = read(`suspicion of ${node} in cluster ${cluster}`, suspicion, v);
-  }
-  return { ...read(`state of cluster ${cluster}`, state, plain), suspicions };
+  const byNode = <T>(what: string, prefix: string, schema: z.ZodMiniType<T>): Record<string, T> =>
+    Object.fromEntries(
+      prefixed(plain, prefix).map(([node, v]) => [node, read(`${what} of ${node} in cluster ${cluster}`, schema, v)]),
+    );
+  return {
+    ...read(`state of cluster ${cluster}`, state, plain),
+    suspicions: byNode('suspicion', suspicionOf(''), suspicion),
+    fences: byNode('fence', fenceOf(''), fence),
+    leftOver: byNode('left-over', leftOverOf(''), number),
+  };
 }
 
 /** An unreadable brake throws, which stops whoever would have acted: it must not fail open. */

@@ -9,6 +9,7 @@ import type {
   ClaimAmendment,
   ClusterLedger,
   Escalation,
+  Fence,
   FleetBrake,
   FleetFailure,
   IncidentEntry,
@@ -118,6 +119,12 @@ export interface Ledger {
   noteLook(cluster: string, beganMs: number): Promise<void>;
   setAccepted(cluster: string, accepted: AcceptedLoss | null): Promise<void>;
   setSuspicion(cluster: string, node: string, suspicion: Suspicion | null): Promise<void>;
+  /** Notes that `execution` is about to stop the instance by force. Throws Conflict when it does not hold the claim. */
+  noteFence(cluster: string, node: string, fence: Fence): Promise<void>;
+  /** The instance has run since, or is no more: it is not proven any longer that Rejoin stopped it. */
+  forgetFence(cluster: string, node: string): Promise<void>;
+  /** When people were told that the instance is left over; null: it is not any more. */
+  setLeftOver(cluster: string, node: string, toldAtMs: number | null): Promise<void>;
   setEscalation(cluster: string, escalation: Escalation | null): Promise<void>;
   /** Opens the incident unless one is open already (then answers that one). */
   openIncident(cluster: string, incident: OpenIncident): Promise<OpenIncident>;

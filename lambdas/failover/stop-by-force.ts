@@ -1,6 +1,6 @@
 /** EC2's fence: stopped without waiting for the guest. */
 import { RecoveryError } from '../model/recovery.ts';
-import { mayDestroy, mustBeOurs } from '../recovery/guard.ts';
+import { mayDestroy, mustBeOurs, noteFence } from '../recovery/guard.ts';
 import { describe, isLive } from '../recovery/nodes.ts';
 import { isRefusal } from '../recovery/refusal.ts';
 import { record } from '../recovery/step.ts';
@@ -16,6 +16,7 @@ export async function stopByForce(context: StepContext, id: string, why: string)
   if (instance === null || !isLive(instance)) return;
   mustBeOurs(instance, context.cluster);
   await record(context, `stop-${id}`, `stops ${id} by force`, why);
+  await noteFence(context, id);
   // Last, so that nothing lies between the look at the ledger and the act but the call itself.
   await mayDestroy(context, `stop ${id}`);
   try {

@@ -48,6 +48,8 @@ export type Change =
       readonly suspicion: Suspicion | null;
       readonly reason: string;
     }
+  /** The ledger's note of an instance that it is no longer true of. */
+  | { readonly kind: 'Forget'; readonly what: 'fence' | 'leftOver'; readonly node: string; readonly reason: string }
   /** A planned drain is over: the group's delay goes back to 0, so that a lost node's connections are cut at once. */
   | { readonly kind: 'SettleDrain'; readonly groupArn: string; readonly reason: string }
   /** PostgreSQL: the next step of keeping `synchronous_standby_names` (`model/quorum.ts`). */
@@ -96,7 +98,7 @@ export const REFUSALS = [
   'REFUSED_TOO_EARLY', // not dead for long enough, or witnesses disagree
   'REFUSED_QUORUM_LOST', // needs a person: see the runbook
   'REFUSED_SURPLUS', // never terminates what it was not asked to
-  'REFUSED_LEFT_OVER', // the same of a replaced node that no workflow will retire any more
+  'REFUSED_LEFT_OVER', // the same of a node whose place is taken and that Rejoin cannot prove to have stopped itself
 ] as const;
 
 export type RefusalCode = (typeof REFUSALS)[number];

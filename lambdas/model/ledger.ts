@@ -43,8 +43,10 @@ export type ClaimAmendment = Partial<Pick<Claim, 'joiner' | 'donor' | 'launch'>>
  * - `failover`: PostgreSQL has no primary that can take writes (machine `failover`).
  * - `switchover`: another node is to be the primary, by plan (machine `switchover`).
  * - `rolling`: every node by a new launch template version (machine `rolling`; it starts `roll` and `switchover`).
+ * - `retire`: ends an instance that a workflow fenced and did not come to retire (machine `replace`; docs/decisions/0019).
  */
-export type RecoveryMode = 'rejoin' | 'replace' | 'add' | 'roll' | 'bootstrap' | 'failover' | 'switchover' | 'rolling';
+export type RecoveryMode =
+  'rejoin' | 'replace' | 'add' | 'roll' | 'retire' | 'bootstrap' | 'failover' | 'switchover' | 'rolling';
 
 export interface Maintenance {
   readonly node: string;
@@ -66,7 +68,19 @@ export interface Suspicion {
     | 'partitioned'
     | 'stopped'
     /** PostgreSQL: it answers, and is no working part of the cluster (no stream, old timeline, lost slot, a second primary). */
-    | 'broken';
+    | 'broken'
+    /** A place that no instance explains, under the name `MISSING`. */
+    | 'missing';
+}
+
+/** Stands for a node that no instance explains, where nodes are named by instance id. */
+export const MISSING = 'missing';
+
+/** The last force-stop of an instance by a workflow: what proves that it was Rejoin that stopped it. */
+export interface Fence {
+  readonly atMs: number;
+  /** Execution ARN. */
+  readonly execution: string;
 }
 
 /** A workflow gave up. Nothing more is tried for the node until a person acknowledges or the retry time passes. */
@@ -108,6 +122,10 @@ export interface ClusterLedger {
   readonly claim: Claim | null;
   /** By instance id. */
   readonly suspicions: Readonly<Record<string, Suspicion>>;
+  /** By instance id, of those that have not run since. */
+  readonly fences: Readonly<Record<string, Fence>>;
+  /** When people were told of an instance that is left over (epoch ms), by instance id: told once, and then theirs. */
+  readonly leftOver: Readonly<Record<string, number>>;
   readonly escalation: Escalation | null;
   readonly incident: OpenIncident | null;
   /** PostgreSQL with durability `quorum`; null: never set, or asynchronous. */
@@ -128,6 +146,8 @@ export const EMPTY_LEDGER: ClusterLedger = {
   maintenance: null,
   claim: null,
   suspicions: {},
+  fences: {},
+  leftOver: {},
   escalation: null,
   incident: null,
   sync: null,

@@ -141,6 +141,10 @@ class Run {
         return this.#start(change);
       case 'NoteSuspicion':
         return ledger.setSuspicion(cluster, change.node, change.suspicion);
+      case 'Forget':
+        return change.what === 'fence'
+          ? ledger.forgetFence(cluster, change.node)
+          : ledger.setLeftOver(cluster, change.node, null);
       case 'CloseIncident':
         await this.#record(change);
         if (this.#view.ledger.escalation !== null) await ledger.setEscalation(cluster, null);

@@ -1,6 +1,7 @@
 /** What there is to recover, most urgent first, and what stands against it. Pure. */
 import type { Refusal } from '../model/change.ts';
 import type { DiagnosisCode } from '../model/diagnosis.ts';
+import { MISSING } from '../model/ledger.ts';
 import type { AcceptedLoss, Escalation, RecoveryMode } from '../model/ledger.ts';
 import { INCIDENT_TAG } from '../model/spec.ts';
 import type { Node } from '../model/view.ts';
@@ -33,7 +34,7 @@ export function lostCases(
   order: readonly DiagnosisCode[],
   caseOf: (s: Situation, node: Node) => Case,
 ): readonly Case[] {
-  const gap = Math.max(0, s.view.spec.nodes - capacity(s).length);
+  const gap = gapOf(s);
   // What a planned replacement has stopped or ended is in its hands.
   const lost = s.view.nodes.filter(
     (n) => isLost(s, n.instance.id) && isUnreplaced(s, n) && !isPlaceTaken(s, n) && n.instance.id !== rolledNode(s),
@@ -42,6 +43,14 @@ export function lostCases(
   const living = lost.filter((n) => !isGone(n)).sort(livingOrder(s, order));
   const unexplained = gap > terminated.length ? [addCase(s, gap)] : [];
   return [...[...terminated, ...living].map((n) => caseOf(s, n)), ...unexplained];
+}
+
+const gapOf = (s: Situation): number => Math.max(0, s.view.spec.nodes - capacity(s).length);
+
+/** Is there a place that no lost instance explains. */
+export function isPlaceUnexplained(s: Situation): boolean {
+  const ended = s.view.nodes.filter((n) => isGone(n) && isLost(s, n.instance.id) && isUnreplaced(s, n));
+  return gapOf(s) > ended.filter((n) => n.instance.id !== rolledNode(s)).length;
 }
 
 const isUnreplaced = (s: Situation, n: Node): boolean => replacementsOf(s.view, n.instance.id).length === 0;
@@ -69,16 +78,16 @@ export const troubledSinceMs = (s: Situation, node: string): number =>
 
 /**
  * No instance explains the gap. EC2 may not yet describe a new one (eventual consistency), or someone is launching it
- * by hand: so it is believed only when the incident has been open for `deadAfterSeconds`.
+ * by hand: so it is believed only when it has lasted for `deadAfterSeconds`, by a clock of its own: an incident may have been
+ * open for days for another reason.
  */
 function addCase(s: Situation, gap: number): Case {
-  const openedAtMs = s.view.ledger.incident?.openedAtMs ?? s.view.atMs;
   return {
     node: null,
     diagnosis: 'CAPACITY_MISSING',
     mode: 'add',
     reason: `${gap} of ${s.view.spec.nodes} nodes missing, and no lost instance is known that would explain it`,
-    dueAtMs: openedAtMs + s.view.spec.timing.deadAfterSeconds * 1000,
+    dueAtMs: troubledSinceMs(s, MISSING) + s.view.spec.timing.deadAfterSeconds * 1000,
   };
 }
 

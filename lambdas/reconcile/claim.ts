@@ -30,6 +30,8 @@ const WHOLE_CLUSTER: readonly RecoveryMode[] = ['bootstrap', 'failover', 'switch
  */
 export function isUnderClaim(claim: Claim | null, instance: Instance): boolean {
   if (claim === null) return false;
+  // Nobody that it is about can answer, and the cluster is whole without it.
+  if (claim.mode === 'retire') return claim.node === instance.id;
   if (WHOLE_CLUSTER.includes(claim.mode) || claim.joiner === instance.id) return true;
   if ((claim.mode === 'rejoin' || claim.mode === 'roll') && claim.node === instance.id) return true;
   return instance.id !== claim.node && instance.tags[INCIDENT_TAG] === claim.incident;

@@ -56,6 +56,8 @@ function sentenceOf(c: Change): string {
       return `slots on ${c.node}: ${[...c.create.map((x) => `+${x}`), ...c.drop.map((x) => `-${x}`)].join(' ')}`;
     case 'Follow':
       return `${c.node} follows ${c.primary}`;
+    case 'Forget':
+      return `forgets the ${c.what === 'fence' ? 'fence' : 'telling'} of ${c.node}`;
     case 'NoteSuspicion':
       return `suspicion of ${c.node}: ${c.suspicion?.kind ?? 'none'}`;
   }

@@ -12,6 +12,7 @@ import type { ClusterView } from '../model/view.ts';
 import type { Recovery, Wait } from './engine.ts';
 import { engineOf } from './engines.ts';
 import { incidentId } from './incident.ts';
+import { forgotten } from './left-over.ts';
 import { recover } from './recover.ts';
 import { route } from './route.ts';
 import type { Routing } from './route.ts';
@@ -36,6 +37,7 @@ export function plan(view: ClusterView, diagnoses: readonly Diagnosis[], nowMs: 
     ...routing.records,
     ...upkeep.calm,
     ...suspicionChanges(s),
+    ...forgotten(s),
     ...closeIncident(s, routing, recovery),
   ];
   const refusals = [...routing.refusals, ...recovery.refusals];

@@ -6,8 +6,7 @@ import type { Case, Objections } from './cases.ts';
 import { isOrphaned } from './claim.ts';
 import type { Recovery, Wait } from './engine.ts';
 import { executionName, incidentId } from './incident.ts';
-import { isGone, replacementsOf } from './nodes.ts';
-import { capacity, inMaintenance, isLost, isPlaceTaken, isServing } from './situation.ts';
+import { capacity, inMaintenance } from './situation.ts';
 import type { Situation } from './situation.ts';
 
 export const NOTHING: Recovery = { changes: [], refusals: [], waits: [], subject: null };
@@ -23,7 +22,7 @@ export function decide(s: Situation, cases: readonly Case[], nowMs: number, own:
   let started: Change | null = null;
   for (const c of cases) {
     const refused = started === null ? objection(s, c, nowMs, own) : oneAtATime(c, started);
-    if (refused === null) started = start(s, c);
+    if (refused === null) started = startOf(s, c);
     else {
       refusals.push(refused);
       waits.push(...waitFor(c, refused, nowMs));
@@ -35,7 +34,8 @@ export function decide(s: Situation, cases: readonly Case[], nowMs: number, own:
   return { changes: started === null ? [] : [started], refusals, waits, subject };
 }
 
-function start(s: Situation, c: Case): Change {
+/** The first try in the incident, or the one after those that were given up. */
+export function startOf(s: Situation, c: Pick<Case, 'node' | 'mode' | 'reason'>): Change {
   const { incident: open, escalation, accepted } = s.view.ledger;
   const incident = open?.id ?? incidentId(s.view, c.node);
   const attempt = escalation !== null && escalation.incident === incident ? escalation.attempts + 1 : 1;
@@ -78,42 +78,13 @@ function releaseOrphan(s: Situation, nowMs: number): Recovery {
   };
 }
 
-/**
- * More instances than specified, and those whose replacement is in service: never terminated from here. One that no workflow
- * will retire any more (it gave way to a failover, or a person has started the node again) costs money until a person is told.
- */
+/** More instances than specified: never terminated from here. */
 export function surplus(s: Situation): Recovery {
   const want = s.view.spec.nodes;
   const have = capacity(s).map((n) => n.instance.id);
-  const tooMany: Refusal[] =
-    have.length > want
-      ? [
-          {
-            code: 'REFUSED_SURPLUS',
-            reason: `${have.length} instances (${have.join(', ')}) where ${want} are specified: nothing is terminated that nobody asked for`,
-          },
-        ]
-      : [];
-  const replaced = s.view.nodes
-    .filter((n) => isLost(s, n.instance.id) && !isGone(n) && s.claim?.node !== n.instance.id)
-    .filter((n) => replacementsOf(s.view, n.instance.id).length > 0 || isPlaceTaken(s, n));
-  // Whoever would have retired it has ended: while the cluster is whole nothing comes after that.
-  const whole = s.claim === null && s.view.nodes.filter((n) => isServing(s, n)).length >= want;
-  const leftOver = replaced.map((n): Refusal => {
-    const by = replacementsOf(s.view, n.instance.id).map((r) => r.instance.id);
-    const how = by.length > 0 ? `has been replaced by ${by.join(', ')}` : `is not needed: ${want} nodes run without it`;
-    return {
-      code: whole ? 'REFUSED_LEFT_OVER' : 'REFUSED_SURPLUS',
-      node: n.instance.id,
-      reason: `${n.instance.id} ${how}, and is still there: terminate it by hand`,
-    };
-  });
-  const first = leftOver.find((r) => r.code === 'REFUSED_LEFT_OVER');
-  const subject =
-    first?.node === undefined
-      ? null
-      : { node: first.node, diagnosis: s.codeOf(first.node) ?? 'NODE_STOPPING', reason: first.reason };
-  return { ...NOTHING, refusals: [...tooMany, ...leftOver], subject };
+  if (have.length <= want) return NOTHING;
+  const reason = `${have.length} instances (${have.join(', ')}) where ${want} are specified: nothing is terminated that nobody asked for`;
+  return { ...NOTHING, refusals: [{ code: 'REFUSED_SURPLUS', reason }] };
 }
 
 /** While a workflow is at work. */

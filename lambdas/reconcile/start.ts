@@ -1,5 +1,6 @@
 /** Starts a recovery's workflow: the last look at the brake, the record, then Step Functions. */
 import type { Change, Refusal } from '../model/change.ts';
+import { MISSING } from '../model/ledger.ts';
 import type { ClusterView, ExecutionState } from '../model/view.ts';
 import { BRAKE_WINDOW_MS, brakeReason } from './brake.ts';
 import { executionName } from './incident.ts';
@@ -12,9 +13,6 @@ type Start = Extract<Change, { readonly kind: 'StartRecovery' }>;
 /** Names tried when executions of the planned one have ended already. */
 const MAX_NAMES = 5;
 
-/** Stands for a node that no instance explains. */
-const MISSING = 'missing';
-
 const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'];
 
 /**
@@ -24,7 +22,8 @@ const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'A
  * When several have, a person is told and the node is left alone until `retryAfterSeconds` or an acknowledgement.
  */
 export async function startRecovery(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
-  const braked = await brake(change, view, ports);
+  // What is retired has not failed now: it is nothing new to the fleet's count, and its workflow's claim is refused by the brake.
+  const braked = change.mode === 'retire' ? null : await brake(change, view, ports);
   if (braked !== null) return braked;
   const { mode, incident, node, reason } = change;
   const first = Number(/-(\d+)$/.exec(change.executionName)?.[1] ?? 1);
@@ -35,7 +34,15 @@ export async function startRecovery(change: Start, view: ClusterView, ports: Rec
     const arn = await ports.workflows.start(name, { cluster: view.spec.name, incident, mode, node, reason, ...accept });
     if (!ENDED.includes(await ports.workflows.state(arn))) return null;
   }
-  return giveUp(change, first + MAX_NAMES - 1, view, ports);
+  return change.mode === 'retire' ? handOver(change, view, ports) : giveUp(change, first + MAX_NAMES - 1, view, ports);
+}
+
+/** It could not be retired: the next look finds it to be a person's, and tells. Nothing else is held up by that. */
+async function handOver({ node, reason }: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
+  if (node === null) return null;
+  await ports.ledger.forgetFence(view.spec.name, node);
+  const why = `${MAX_NAMES} executions have ended without it: ${reason}`;
+  return { code: 'REFUSED_LEFT_OVER', node, reason: `${node} could not be retired, terminate it by hand (${why})` };
 }
 
 /** Executions end one after the other and the node is still lost: a person has to look, and nothing is tried meanwhile. */
@@ -82,14 +89,14 @@ async function brake(change: Start, view: ClusterView, ports: ReconcilePorts): P
 }
 
 /**
- * The node's own clock; else the incident's, when it is about this node or about a place that nobody is known to have left;
+ * The node's own clock (a place that nobody is known to have left has one too); else the incident's, when it is about this node;
  * else when it was first noted in this incident. A second node that EC2 ended is news at its first start, and not after.
  */
 async function knownSince(view: ClusterView, node: string, nowMs: number, ports: ReconcilePorts): Promise<number> {
   const { suspicions, incident } = view.ledger;
   const clock = suspicions[node]?.sinceMs;
   if (clock !== undefined || incident === null) return clock ?? nowMs;
-  if (incident.node === node || node === MISSING) return incident.openedAtMs;
+  if (incident.node === node) return incident.openedAtMs;
   const noted = await ports.ledger.failuresSince(incident.openedAtMs);
   const before = noted.find((f) => f.cluster === view.spec.name && f.node === node);
   return before?.knownSinceMs ?? before?.atMs ?? nowMs;

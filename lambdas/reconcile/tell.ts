@@ -11,6 +11,8 @@ interface Message {
   readonly subject: string;
   readonly why: readonly string[];
   readonly heading: string;
+  /** The instance that it tells to be left over. */
+  readonly leftOver?: string;
 }
 
 /**
@@ -30,25 +32,45 @@ export async function tellPeople(
   if (incident === null || messages.length === 0) return;
   const cluster = view.spec.name;
   const told = (await ports.ledger.incident(cluster, incident)).map((e) => e.what);
-  for (const { key, subject, why, heading } of messages) {
+  // From then on the incident may close.
+  const note = async (leftOver: string | undefined): Promise<void> => {
+    if (leftOver !== undefined) await ports.ledger.setLeftOver(cluster, leftOver, ports.clock.nowMs());
+  };
+  for (const { key, subject, why, heading, leftOver } of messages) {
     const what = `told people: ${key}`;
-    if (told.includes(what)) continue;
+    if (told.includes(what)) {
+      // Perhaps by a look that was killed before it could note that.
+      await note(leftOver);
+      continue;
+    }
     const runbook = `Runbook: docs/runbook.md#${heading}`;
     await ports.notifications.publish(`${cluster}: ${subject}`, [...why, `Incident ${incident}.`, runbook].join('\n'));
     const entry = { atMs: ports.clock.nowMs(), who: 'reconcile', what, why: why.join('; ') };
     await ports.ledger.record(cluster, incident, what, entry);
+    await note(leftOver);
   }
 }
 
 function refused(view: ClusterView, refusals: readonly Refusal[]): Message[] {
-  const headed = refusals.flatMap((r) => {
-    const heading = headingOf(view, r);
-    return heading === null ? [] : [{ code: r.code, reason: r.reason, heading }];
-  });
-  return [...new Set(headed.map((h) => h.code))].map((code) => {
+  const headed = refusals
+    .filter((r) => r.code !== 'REFUSED_LEFT_OVER')
+    .flatMap((r) => {
+      const heading = headingOf(view, r);
+      return heading === null ? [] : [{ code: r.code, reason: r.reason, heading }];
+    });
+  const together = [...new Set(headed.map((h) => h.code))].map((code) => {
     const of = headed.filter((h) => h.code === code);
     return { key: code, subject: code, why: of.map((h) => h.reason), heading: of[0]?.heading ?? '' };
   });
+  return [...together, ...refusals.flatMap((r) => leftOverMessage(view, r))];
+}
+
+/** Each of them: the next one may be left over in the same incident, or long after it. */
+function leftOverMessage({ ledger }: ClusterView, { code, node, reason }: Refusal): Message[] {
+  const heading = REFUSALS_TOLD[code];
+  if (code !== 'REFUSED_LEFT_OVER' || node === undefined || heading === undefined) return [];
+  if (ledger.leftOver[node] !== undefined) return [];
+  return [{ key: `${code} ${node}`, subject: code, why: [reason], heading, leftOver: node }];
 }
 
 /** A person who has one node in hand may not know that the primary is gone, and that nobody takes its place meanwhile. */

@@ -91,6 +91,15 @@ export function notTheWriter(
 }
 
 /**
+ * Before a stop by force, so that whoever finds the instance stopped can tell that Rejoin did it. Should the stop fail, the note
+ * is forgotten as soon as the instance is seen to run under nobody's claim.
+ * @throws RecoveryError ClaimLost.
+ */
+export async function noteFence({ ports, cluster, execution }: StepContext, node: string): Promise<void> {
+  await ports.ledger.noteFence(cluster, node, { atMs: ports.clock.nowMs(), execution });
+}
+
+/**
  * Safety rule 8: only an instance that carries the cluster's tag is stopped or terminated.
  * @throws RecoveryError FenceFailed.
  */

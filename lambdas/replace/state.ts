@@ -30,9 +30,9 @@ const archive = z.object({
 
 export const replaceStateSchema = z.object({
   ...carriedSchema,
-  mode: z.enum(['rejoin', 'replace', 'add', 'roll']),
+  mode: z.enum(['rejoin', 'replace', 'add', 'roll', 'retire']),
   /** Where the workflow goes when this step is done. */
-  path: z._default(z.enum(['rejoin', 'drain', 'fence', 'launch', 'on', 'finished']), 'on'),
+  path: z._default(z.enum(['rejoin', 'drain', 'fence', 'launch', 'retire', 'on', 'finished']), 'on'),
   lost: z._default(z.nullable(lost), null),
   /** The surviving volume while it is part of the plan; null: the joiner has a fresh one. */
   volume: z._default(z.nullable(z.string()), null),

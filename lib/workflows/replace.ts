@@ -8,7 +8,8 @@
  *     ├─▶ Drain ─▶ StopDatabase ────┘        │  │                       │        └──────┘                        │
  *     │ (a node is missing)                  │  │                       │                                        │
  *     ├──────────────────────────────────────┘  └─── volume has gone ───┘                                        ▼
- *     └ (nothing to do) ─────────────────────────────────────────────────────────────────▶ Report ◀──────── Retire
+ *     ├ (it is left over) ─────────────────────────────────────────────────────────────────────────────────▶ Retire
+ *     └ (nothing to do) ─────────────────────────────────────────────────────────────────▶ Report ◀─────────────┘
  *   Whatever fails for good: LeaveSafe ─▶ Escalate. Whoever loses the claim, or must give way to a failover: Withdraw.
  */
 import type { Definition, MachineArgs, States, StepOptions } from './asl.ts';
@@ -42,7 +43,10 @@ function begin(args: MachineArgs): States {
   };
   return {
     Claim: task(args, 'Claim', 'WhichWay', toSafety),
-    WhichWay: byPath({ rejoin: 'RejoinInPlace', drain: 'Drain', fence: 'Fence', launch: 'Launch' }, 'Report'),
+    WhichWay: byPath(
+      { rejoin: 'RejoinInPlace', drain: 'Drain', fence: 'Fence', launch: 'Launch', retire: 'Retire' },
+      'Report',
+    ),
     ...poll(args, 'Drain', 'StopDatabase', toSafety),
     ...poll(args, 'StopDatabase', 'Fence', toSafety),
     ...poll(args, 'RejoinInPlace', 'RejoinOrReport', instead),

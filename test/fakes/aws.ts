@@ -250,7 +250,10 @@ export class FakeAws {
     const instance = this.instances.get(id);
     if (instance === undefined) throw new Error(`no fake instance ${id}; add it with addInstance`);
     this.passages.delete(id);
-    this.instances.set(id, { ...instance, state });
+    // EC2 counts the time of launch anew for a stopped instance that is started.
+    const started = ['stopped', 'stopping'].includes(instance.state) && ['pending', 'running'].includes(state);
+    const launchedAtMs = started ? this.clock.nowMs() : instance.launchedAtMs;
+    this.instances.set(id, { ...instance, state, launchedAtMs });
   }
 
   setTarget(groupArn: string, id: string, port: number, state: TargetState): void {

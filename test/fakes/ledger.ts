@@ -8,6 +8,7 @@ import type {
   ClaimAmendment,
   ClusterLedger,
   Escalation,
+  Fence,
   FleetFailure,
   IncidentEntry,
   Maintenance,
@@ -17,6 +18,9 @@ import type {
 } from '../../lambdas/model/ledger.ts';
 import type { SyncState } from '../../lambdas/model/quorum.ts';
 import type { FakeAws } from './aws.ts';
+
+const without = <T>(map: Readonly<Record<string, T>>, key: string): Record<string, T> =>
+  Object.fromEntries(Object.entries(map).filter(([k]) => k !== key));
 
 export class FakeLedger implements Ledger {
   readonly #aws: FakeAws;
@@ -130,6 +134,29 @@ export class FakeLedger implements Ledger {
       const others = Object.entries(this.#of(cluster).suspicions).filter(([id]) => id !== node);
       const mine: [string, Suspicion][] = suspicion === null ? [] : [[node, suspicion]];
       this.#set(cluster, { suspicions: Object.fromEntries([...others, ...mine]) });
+    });
+  }
+
+  noteFence(cluster: string, node: string, fence: Fence): Promise<void> {
+    return this.#aws.call('Ledger.noteFence', [cluster, node, fence], () => {
+      const { claim, fences } = this.#of(cluster);
+      if (claim?.execution !== fence.execution) {
+        throw new Conflict(`the claim on ${cluster} is held by ${claim?.execution ?? 'nobody'}`);
+      }
+      this.#set(cluster, { fences: { ...fences, [node]: fence } });
+    });
+  }
+
+  forgetFence(cluster: string, node: string): Promise<void> {
+    return this.#aws.call('Ledger.forgetFence', [cluster, node], () => {
+      this.#set(cluster, { fences: without(this.#of(cluster).fences, node) });
+    });
+  }
+
+  setLeftOver(cluster: string, node: string, toldAtMs: number | null): Promise<void> {
+    return this.#aws.call('Ledger.setLeftOver', [cluster, node, toldAtMs], () => {
+      const others = without(this.#of(cluster).leftOver, node);
+      this.#set(cluster, { leftOver: toldAtMs === null ? others : { ...others, [node]: toldAtMs } });
     });
   }
 

@@ -4,6 +4,7 @@ import { CONFIRM_AFTER_MS } from '../../model/suspicion.ts';
 import type { Case } from '../cases.ts';
 import type { Recovery } from '../engine.ts';
 import { isGone } from '../nodes.ts';
+import { leftOver } from '../left-over.ts';
 import { NOTHING, decide, merge, surplus, waitForClaim } from '../recover.ts';
 import type { Situation } from '../situation.ts';
 import { galeraCases, galeraObjections } from './cases.ts';
@@ -11,7 +12,7 @@ import { galeraCases, galeraObjections } from './cases.ts';
 export function recover(s: Situation, nowMs: number): Recovery {
   if (s.has('QUORUM_LOST')) return quorumLost(s, nowMs);
   const decided = s.has('CLUSTER_DOWN') ? clusterDown(s, nowMs) : decide(s, galeraCases(s), nowMs, galeraObjections);
-  return merge(decided, surplus(s), waitForClaim(s));
+  return merge(decided, surplus(s), leftOver(s, decided), waitForClaim(s));
 }
 
 /** Nobody can tell from here which side has the last writes: that takes a person (or, once all are down, bootstrap). */
@@ -24,7 +25,9 @@ function quorumLost(s: Situation, nowMs: number): Recovery {
     return merge({ ...NOTHING, refusals: [claimed] }, waitForClaim(s));
   }
   const reason = 'no reachable node is in a primary component and some may live: see the runbook, "Quorum lost"';
-  const seen = Object.values(s.view.ledger.suspicions).some((x) => nowMs - x.sinceMs >= CONFIRM_AFTER_MS);
+  // A place that is empty, for however long, is no witness of what the others have.
+  const ofNodes = Object.values(s.view.ledger.suspicions).filter((x) => x.kind !== 'missing' && x.kind !== 'stopped');
+  const seen = ofNodes.some((x) => nowMs - x.sinceMs >= CONFIRM_AFTER_MS);
   if (!seen) {
     const early: Refusal = { code: 'REFUSED_TOO_EARLY', reason: 'quorum lost was seen once: looked at again' };
     return { ...NOTHING, refusals: [early], waits: [{ seconds: 2, reason: early.reason }] };

@@ -3,6 +3,7 @@ import type { Refusal } from '../../model/change.ts';
 import type { Diagnosis, DiagnosisCode } from '../../model/diagnosis.ts';
 import type { Recovery } from '../engine.ts';
 import { isGone } from '../nodes.ts';
+import { leftOver } from '../left-over.ts';
 import { NOTHING, decide, merge, surplus, waitForClaim } from '../recover.ts';
 import type { Situation } from '../situation.ts';
 import { failoverCase, postgresObjections, replicaCases } from './cases.ts';
@@ -11,7 +12,8 @@ import { primaryOf } from './primary.ts';
 import type { Primary } from './primary.ts';
 
 export function recover(s: Situation, nowMs: number): Recovery {
-  return merge(ofPrimary(s, nowMs), toBeTold(s), surplus(s), waitForClaim(s));
+  const decided = ofPrimary(s, nowMs);
+  return merge(decided, toBeTold(s), surplus(s), leftOver(s, decided), waitForClaim(s));
 }
 
 function ofPrimary(s: Situation, nowMs: number): Recovery {

@@ -33,7 +33,7 @@ export const LEAVES_AFTER_MS = 5000;
 const NOBODY: QuorumSet = { need: 0, standbys: [] };
 
 /** Workflows that are about one replica, and leave the acknowledgements to reconcile. */
-const ABOUT_ONE_REPLICA: readonly RecoveryMode[] = ['rejoin', 'replace', 'add', 'roll'];
+const ABOUT_ONE_REPLICA: readonly RecoveryMode[] = ['rejoin', 'replace', 'add', 'roll', 'retire'];
 
 /** Is it reconcile that keeps the acknowledgements now, rather than the workflow that holds the claim. */
 export function keepsSync(s: Situation): boolean {

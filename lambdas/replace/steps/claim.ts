@@ -31,7 +31,7 @@ export const claim: Step<ReplaceState> = async (state, context) => {
   if (idle !== null) return { path: 'finished', outcome: `nothing to do: ${idle}` };
   const zone = node?.zone ?? null;
   const kept = node === null ? null : dataVolumeOf(node, spec.dataDevice);
-  const volume = state.node === null ? null : (kept ?? (await findOrphan(context, zone)));
+  const volume = state.node === null || state.mode === 'retire' ? null : (kept ?? (await findOrphan(context, zone)));
   // `lost.volume` is what is known to be the node's own; a volume found by elimination may be used, never deleted.
   return { path: pathOf(state, node), lost: { zone, volume: kept }, volume };
 };
@@ -44,6 +44,8 @@ function pathOf({ mode }: ReplaceState, node: Instance | null): ReplaceState['pa
       return 'fence';
     case 'add':
       return 'launch';
+    case 'retire':
+      return 'retire';
     case 'roll':
       // What an earlier try has stopped already is not drained again.
       return node?.state === 'running' ? 'drain' : 'fence';
@@ -81,6 +83,7 @@ async function nothingToDo(
     const count = there.length + serving.length;
     return count >= spec.nodes ? `${count} of ${spec.nodes} nodes are there` : null;
   }
+  if (state.mode === 'retire') return node === null ? `EC2 does not know ${state.node ?? ''} any more` : null;
   const there = node !== null && (await serves(context, spec, node));
   if (state.mode === 'roll') {
     if (node?.state === 'running' && !there) {

@@ -1,7 +1,7 @@
 /** Makes sure that the lost node cannot come back: EC2 says stopped or terminated, and nothing less is proof. */
 import { RecoveryError } from '../../model/recovery.ts';
 import { explain } from '../../recovery/finish.ts';
-import { mayDestroy, mustBeOurs, othersServe } from '../../recovery/guard.ts';
+import { mayDestroy, mustBeOurs, noteFence, othersServe } from '../../recovery/guard.ts';
 import { describe } from '../../recovery/nodes.ts';
 import { isRefusal } from '../../recovery/refusal.ts';
 import { serves } from '../../recovery/serving.ts';
@@ -47,6 +47,7 @@ export const fence: Step<ReplaceState> = async (state, context) => {
     }
     const act = `stop ${instance.id}`;
     await othersServe(context, spec, instance.id, act);
+    await noteFence(context, instance.id);
     // Last, so that nothing lies between the look at the ledger and the act but the call itself.
     await mayDestroy(context, act);
     await record(

@@ -1,6 +1,6 @@
 /** Removes what the lost node left behind, once its replacement serves. What is in doubt stays, and is on the record. */
 import type { Instance } from '../../model/view.ts';
-import { CLUSTER_TAG, REPLACES_TAG } from '../../model/spec.ts';
+import { REPLACES_TAG } from '../../model/spec.ts';
 import { mayDestroy, mustBeOurs, othersServe } from '../../recovery/guard.ts';
 import { describe } from '../../recovery/nodes.ts';
 import { serves } from '../../recovery/serving.ts';
@@ -9,9 +9,12 @@ import type { Step, StepContext } from '../../recovery/step.ts';
 import { DEADLINES } from '../../recovery/wait.ts';
 import type { ReplaceState } from '../state.ts';
 import { joinerOf } from './await-running.ts';
+import { retireLeftOver } from './retire-left-over.ts';
+import { retireVolume } from './retire-volume.ts';
 
 /** @throws RecoveryError ClaimLost, BrakeEngaged, QuorumAtRisk: the definition reports what was left. */
 export const retire: Step<ReplaceState> = async (state, context) => {
+  if (state.mode === 'retire') return retireLeftOver(state, context);
   const joiner = joinerOf(state);
   const node = state.node === joiner ? await placeOf(context, joiner) : state.node;
   if (node === null) return { ready: true };
@@ -28,9 +31,14 @@ export const retire: Step<ReplaceState> = async (state, context) => {
     );
     return { ready: true };
   }
-  await retireVolume(state, context, joiner);
+  await retireVolume(state, context, { id: joiner, serves: () => joinerServes(context, joiner) });
   return { ready: true };
 };
+
+async function joinerServes(context: StepContext, joiner: string): Promise<boolean> {
+  const instance = await describe(context, joiner);
+  return instance !== null && (await serves(context, await loadSpec(context), instance));
+}
 
 /**
  * The stopped instance that one rejoined in place was launched for: that replacement gave way to a failover before it came to
@@ -55,36 +63,4 @@ async function terminate(state: ReplaceState, context: StepContext, instance: In
     `fenced, and ${state.joiner ?? ''} is in its place`,
   );
   await context.ports.instances.terminate(instance.id);
-}
-
-/**
- * Safety rule 8: deleted is only what EC2 named as the lost node's own data volume, tagged for the cluster, attached to
- * nobody and not given to the joiner, and only while the joiner serves.
- */
-async function retireVolume(state: ReplaceState, context: StepContext, joiner: string): Promise<void> {
-  const id = state.lost?.volume ?? null;
-  if (id === null || id === state.volume) return;
-  const [volume] = await context.ports.volumes.byIds([id]);
-  if (volume === undefined || volume.attachedTo === joiner) return;
-  const spec = await loadSpec(context);
-  const instance = await describe(context, joiner);
-  const proven = volume.tags[CLUSTER_TAG] === spec.name && volume.state === 'available' && volume.attachedTo === null;
-  if (!proven || instance === null || !(await serves(context, spec, instance))) {
-    const found = `${volume.state}, attached to ${volume.attachedTo ?? 'nobody'}, ${CLUSTER_TAG}=${volume.tags[CLUSTER_TAG] ?? 'absent'}`;
-    await record(
-      context,
-      `left-${id}`,
-      `leaves the volume ${id}`,
-      `it is ${found}: not provably ours to delete, or ${joiner} does not serve`,
-    );
-    return;
-  }
-  await mayDestroy(context, `delete ${id}`);
-  await record(
-    context,
-    `delete-${id}`,
-    `deletes the volume ${id}`,
-    `the lost node's data; ${joiner} has all of it and serves`,
-  );
-  await context.ports.volumes.delete(id);
 }

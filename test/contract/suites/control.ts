@@ -22,6 +22,7 @@ export function workflowsContract(world: () => World): void {
       ['replace', 'replace'],
       ['add', 'replace'],
       ['roll', 'replace'],
+      ['retire', 'replace'],
       ['bootstrap', 'bootstrap'],
       ['failover', 'failover'],
       ['switchover', 'switchover'],

@@ -205,6 +205,25 @@ export function ledgerContract(world: () => World): void {
       expect((await ledger().read(c)).cluster.suspicions).toEqual({ 'i-2': { sinceMs: T0 + 1, kind: 'silent' } });
     });
 
+    it('fences are kept per node, and noted only by the holder of the claim', async () => {
+      const c = aCluster();
+      const fence = { atMs: T0, execution: aClaim().execution };
+      await expect(ledger().noteFence(c, 'i-1', fence)).rejects.toBeInstanceOf(Conflict);
+      await ledger().claim(c, aClaim());
+      await expect(ledger().noteFence(c, 'i-1', { ...fence, execution: 'another' })).rejects.toBeInstanceOf(Conflict);
+      for (const node of ['i-1', 'i-2']) await ledger().noteFence(c, node, fence);
+      await ledger().forgetFence(c, 'i-1');
+      await ledger().forgetFence(c, 'i-3');
+      expect((await ledger().read(c)).cluster.fences).toEqual({ 'i-2': fence });
+    });
+
+    it('who was told to be left over is kept per node', async () => {
+      const c = aCluster();
+      for (const node of ['i-1', 'i-2']) await ledger().setLeftOver(c, node, T0);
+      await ledger().setLeftOver(c, 'i-1', null);
+      expect((await ledger().read(c)).cluster.leftOver).toEqual({ 'i-2': T0 });
+    });
+
     it('one incident is open at a time: opening another answers the first, closing needs its id', async () => {
       const c = aCluster();
       const first = { id: 'inc-1', openedAtMs: T0, node: 'i-1', diagnosis: 'NODE_TERMINATED' };

@@ -507,6 +507,16 @@ describe('rule 12: the record', () => {
     expect(unrecorded).toEqual([]);
   });
 
+  it('has a note in the ledger of every node that is stopped, before it is: whoever finds it stopped knows by whom', async () => {
+    const world = frozen();
+    const stopped: unknown[] = [];
+    world.beforeCall = ({ operation, args }) => {
+      if (operation === 'Instances.stop') stopped.push([args[0], Object.keys(world.ledger().fences)]);
+    };
+    await run(world);
+    expect(stopped).toEqual([[world.id(0), [world.id(0)]]]);
+  });
+
   it('says that durability is degraded before the new primary waits for fewer than declared', async () => {
     const world = new PostgresWorld({ nodes: 5 });
     const set = { need: 1, standbys: [world.id(1), world.id(2)] };

@@ -32,6 +32,7 @@ export function step(view: ClusterView, c: Change): ClusterView {
       const suspicions = Object.fromEntries(c.suspicion === null ? others : [...others, [c.node, c.suspicion]]);
       return { ...view, ledger: { ...view.ledger, suspicions } };
     }
+    case 'Forget':
     case 'OpenIncident':
     case 'CloseIncident':
     case 'ReleaseClaim':

@@ -3,7 +3,7 @@
  * instance `i-0000000000000000a` at 10.0.0.10 in the first zone, and so on. What is not said is as in a healthy cluster of
  * three: every node Synced and in the read group, `a` the writer.
  */
-import { EMPTY_LEDGER } from '../../../lambdas/model/ledger.ts';
+import { EMPTY_LEDGER, MISSING } from '../../../lambdas/model/ledger.ts';
 import type { ClusterLedger, Maintenance, RecoveryMode } from '../../../lambdas/model/ledger.ts';
 import type { GaleraState, GaleraStatus } from '../../../lambdas/model/galera.ts';
 import type { Change, Plan, Refusal } from '../../../lambdas/model/change.ts';
@@ -45,7 +45,15 @@ export interface NodeNote {
   /** The ledger's suspicion of it: since when, and of what (as the probe failed unless said). */
   readonly suspectForSeconds?: number;
   readonly suspectOf?: ClusterLedger['suspicions'][string]['kind'];
+  /** A workflow noted that it stops it by force. */
+  readonly fencedHoursAgo?: number;
+  /** People were told that it is left over. */
+  readonly toldHoursAgo?: number;
 }
+
+type Noted = Pick<NodeNote, 'suspectForSeconds' | 'suspectOf' | 'fencedHoursAgo' | 'toldHoursAgo'> & {
+  readonly says?: string;
+};
 
 export interface Scenario {
   readonly about?: string;
@@ -73,6 +81,8 @@ export interface Scenario {
     readonly attempts?: number;
     readonly reason?: string;
   };
+  /** The clock of a place that no instance explains. */
+  readonly missingForSeconds?: number;
   readonly incident?: { readonly node?: string; readonly diagnosis?: string; readonly forSeconds?: number };
 }
 
@@ -174,8 +184,8 @@ export function dnsOf(s: Pick<Scenario, 'dns'>, writer: string | null): DnsView 
 }
 
 export function ledgerOf(
-  s: Pick<Scenario, 'maintenance' | 'claim' | 'escalation' | 'incident'>,
-  nodes: ReadonlyMap<string, Pick<NodeNote, 'suspectForSeconds' | 'suspectOf'> & { readonly says?: string }>,
+  s: Pick<Scenario, 'maintenance' | 'claim' | 'escalation' | 'incident' | 'missingForSeconds'>,
+  nodes: ReadonlyMap<string, Noted>,
   writer: string | null,
 ): ClusterLedger {
   const maintenance: Maintenance | null =
@@ -187,6 +197,14 @@ export function ledgerOf(
     const kind = n.suspectOf ?? (n.says as 'refused');
     return [[idOf(letter), { sinceMs: ago(n.suspectForSeconds), kind }] as const];
   });
+  const missing = s.missingForSeconds;
+  if (missing !== undefined) suspicions.push([MISSING, { sinceMs: ago(missing), kind: 'missing' }]);
+  const fences = [...nodes].flatMap(([letter, { fencedHoursAgo: hours }]) =>
+    hours === undefined ? [] : [[idOf(letter), { atMs: ago(hours * 3600), execution: 'execution:earlier' }] as const],
+  );
+  const leftOver = [...nodes].flatMap(([letter, { toldHoursAgo: hours }]) =>
+    hours === undefined ? [] : [[idOf(letter), ago(hours * 3600)] as const],
+  );
   return {
     ...EMPTY_LEDGER,
     epoch: 7,
@@ -205,6 +223,8 @@ export function ledgerOf(
         }
       : null,
     suspicions: Object.fromEntries(suspicions),
+    fences: Object.fromEntries(fences),
+    leftOver: Object.fromEntries(leftOver),
     escalation: s.escalation
       ? {
           node: named(s.escalation.node),
@@ -270,6 +290,8 @@ function shortChange(c: Change): string {
       return `slots on ${letterOf(c.node)}:${[...c.create.map((x) => ` +${shortSlot(x)}`), ...c.drop.map((x) => ` -${shortSlot(x)}`)].join('')}`;
     case 'Follow':
       return `${letterOf(c.node)} follows ${letterOf(c.primary)}`;
+    case 'Forget':
+      return `forget ${c.what === 'fence' ? 'the fence' : 'the telling'} of ${letterOf(c.node)}`;
     case 'NoteSuspicion':
       return c.suspicion === null ? `trust ${letterOf(c.node)}` : `suspect ${letterOf(c.node)}: ${c.suspicion.kind}`;
   }
