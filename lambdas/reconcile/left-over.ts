@@ -12,6 +12,9 @@ import { NOTHING, merge, startOf } from './recover.ts';
 import { inMaintenance, isLost, isPlaceTaken, isServing, nodeOf } from './situation.ts';
 import type { Situation } from './situation.ts';
 
+/** EC2 may answer as things were: for so long after the stop `running` says nothing. */
+const OLD_ANSWER_MS = 60_000;
+
 const leftOvers = (s: Situation): readonly Node[] =>
   s.view.nodes
     .filter((n) => isLost(s, n.instance.id) && !isGone(n) && s.claim?.node !== n.instance.id)
@@ -91,7 +94,7 @@ export function forgotten(s: Situation): readonly Change[] {
   });
   return [
     ...Object.keys(fences)
-      .filter((id) => hasEnded(s, id) || (s.claim === null && runs(s, id)))
+      .filter((id) => hasEnded(s, id) || (s.claim === null && runsAgain(s, id)))
       .map((id) => forget('fence', id, `${id} is no fenced instance any more`)),
     ...Object.keys(told)
       .filter((id) => hasEnded(s, id) || (s.claim === null && !still.includes(id)))
@@ -104,7 +107,8 @@ const hasEnded = (s: Situation, id: string): boolean => {
   return node === undefined || isGone(node);
 };
 
-const runs = (s: Situation, id: string): boolean => {
-  const state = nodeOf(s, id)?.instance.state;
-  return state === 'running' || state === 'pending';
-};
+function runsAgain({ view }: Situation, id: string): boolean {
+  const [instance, fence] = [view.nodes.find((n) => n.instance.id === id)?.instance, view.ledger.fences[id]];
+  if (fence === undefined || (instance?.state !== 'running' && instance?.state !== 'pending')) return false;
+  return instance.launchedAtMs >= fence.atMs || view.atMs - fence.atMs > OLD_ANSWER_MS;
+}
