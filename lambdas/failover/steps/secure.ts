@@ -4,6 +4,8 @@ import type { ClusterSpec } from '../../model/spec.ts';
 import type { Instance } from '../../model/view.ts';
 import { othersServe } from '../../recovery/guard.ts';
 import { describe, inWords, probeAll } from '../../recovery/nodes.ts';
+import { primaryOf } from '../../recovery/postgres.ts';
+import { look, serving } from '../../recovery/serving.ts';
 import { postgresStatusOf } from '../../recovery/status.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
@@ -14,8 +16,8 @@ import { candidateOf } from './promote.ts';
 
 /**
  * An old primary that is silent or unreachable is stopped by force. One whose process is gone is left to be rejoined, and so
- * is one that answers: it can acknowledge nothing. A candidate that was given up is stopped in any case, and its volume marked:
- * it may have begun a timeline of the same number as the new primary's, which pg_rewind cannot tell apart.
+ * is one that answers: it can acknowledge nothing. A candidate that was given up is stopped, and its volume marked: it may have begun
+ * a timeline of the same number as the new primary's, which pg_rewind cannot tell apart. Unless it is proven that it has not (docs/decisions/0020).
  * @throws RecoveryError FenceFailed, BrakeEngaged, QuorumAtRisk: the definition goes on, and the report says what is left.
  */
 export const secure: Step<FailoverState> = async (state, context) => {
@@ -31,6 +33,11 @@ export const secure: Step<FailoverState> = async (state, context) => {
 async function secureOne(state: FailoverState, context: StepContext, spec: ClusterSpec, id: string): Promise<boolean> {
   const instance = await describe(context, id);
   const rebuild = mayShareTimeline(state, id);
+  const proven = rebuild && instance !== null ? await provenStandby(state, context, spec, instance) : null;
+  if (proven !== null) {
+    await record(context, `left-${id}`, `leaves ${id} in service`, proven);
+    return true;
+  }
   if (rebuild) await markVolume(context, spec, id, instance ?? null);
   if (instance === null || instance.state === 'stopped' || instance.state === 'terminated') {
     const words = instance === null ? 'EC2 does not know it any more' : `EC2 says ${instance.state}`;
@@ -74,6 +81,26 @@ async function secureOne(state: FailoverState, context: StepContext, spec: Clust
 function mayShareTimeline({ passed, node, lastSeen }: FailoverState, id: string): boolean {
   const first = passed[0] ?? node;
   return id !== first || (lastSeen !== null && lastSeen.node !== id);
+}
+
+/**
+ * Why the node has begun no timeline, in words, or null. Cut off for the fence before the promotion, and so after the one that was
+ * tried on itself, it said that it is a standby on a timeline older than the primary's; and now it streams from the primary, on the primary's. Either
+ * alone is no proof: a promotion may have been under way at the first, and a number shared with the primary looks the same at the second.
+ */
+async function provenStandby(
+  { told }: FailoverState,
+  context: StepContext,
+  spec: ClusterSpec,
+  instance: Instance,
+): Promise<string | null> {
+  const then = told[instance.id];
+  if (then === undefined || instance.state !== 'running') return null;
+  const found = await look(context, spec, [instance]);
+  const primary = primaryOf(found.reference);
+  const [node] = serving(found);
+  if (node === undefined || primary === null || then.timeline >= primary.status.timeline) return null;
+  return `cut off, it was a standby on timeline ${then.timeline}, and follows the new primary: ${inWords(node)}`;
 }
 
 /** Whatever replaces it takes its data from a peer. */

@@ -397,6 +397,55 @@ describe('a candidate that is lost when it may have become the primary', () => {
     const unusable = [...world.aws.volumes.values()].filter((v) => v.tags['rejoin:unusable'] === INCIDENT);
     expect(unusable.map((v) => v.attachedTo)).toEqual([lost]);
   });
+
+  /** The first candidate hangs as it is promoted, and wakes up when it is the second one's turn to be looked for. */
+  function wakesUp(world: PostgresWorld): { candidate: string | null } {
+    const hung: { candidate: string | null } = { candidate: null };
+    world.beforeCall = ({ operation, args }) => {
+      if (operation === 'PostgresAdmin.promote' && hung.candidate === null) {
+        hung.candidate = world.ledger().writer;
+        world.pg.freeze(hung.candidate ?? '');
+      }
+      if (operation === 'Ledger.record' && String(args[2]).endsWith('/detach-1')) world.pg.thaw(hung.candidate ?? '');
+    };
+    return hung;
+  }
+
+  it('rule 6: stays when it wakes up as the only standby, and is proven to have begun no timeline', async () => {
+    const world = frozen();
+    const hung = wakesUp(world);
+    const ended = await run(world);
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    const { writer } = world.ledger();
+    expect(writer).not.toBe(hung.candidate);
+    expect(world.pg.streams(hung.candidate ?? '', writer ?? '')).toBe(true);
+    expect(world.aws.callsOf('Instances.stop').map((c) => c.args[0])).toEqual([world.id(0)]);
+    expect([...world.aws.volumes.values()].filter((v) => v.tags['rejoin:unusable'] !== undefined)).toEqual([]);
+    expect(world.record(INCIDENT).join('\n')).toContain(
+      `leaves ${hung.candidate ?? ''} in service: cut off, it was a standby`,
+    );
+    expect(world.pg.problems(writer)).toEqual([]);
+  });
+
+  it.each([
+    ['left in service: cut off, it was a standby on the timeline before, and streams from the next one', 1, true, []],
+    ['rebuilt: cut off, it was on a timeline of the same number', 2, true, ['it']],
+    ['rebuilt: it said nothing since it was to be promoted', null, true, ['it']],
+    ['rebuilt: it does not stream from the next one', 1, false, ['it']],
+  ] as const)('is %s', async (_, timeline, streams, stopped) => {
+    const world = frozen();
+    await run(world);
+    const candidate = world.ledger().writer ?? '';
+    const node = [1, 2].map((i) => world.id(i)).find((id) => id !== candidate) ?? '';
+    const { disk } = world.pg.server(node);
+    if (!streams && disk !== null) disk.upstreamHost = null;
+    world.setLedger({ claim: { ...THEIRS, execution: EXECUTION } });
+    const told = timeline === null ? {} : { [node]: { timeline, lsn: '0/1000', systemId: '1' } };
+    const state = { cluster: 'orders', incident: INCIDENT, reason: 'x', node, candidate, told, passed: [world.id(0)] };
+    await world.invoke(failover, { step: 'Secure', execution: EXECUTION, started: '2026-01-15T02:00:00Z', state });
+    const stops = world.aws.callsOf('Instances.stop').map((c) => c.args[0]);
+    expect(stops.filter((id) => id === node).map(() => 'it')).toEqual(stopped);
+  });
 });
 
 describe('rule 6', () => {
