@@ -2,7 +2,7 @@
 import type { Change, Refusal } from '../model/change.ts';
 import { MISSING } from '../model/ledger.ts';
 import type { ClusterView, ExecutionState } from '../model/view.ts';
-import { BRAKE_WINDOW_MS, brakeReason } from './brake.ts';
+import { BRAKE_WINDOW_MS, brakeReason } from '../model/brake.ts';
 import { executionName } from './incident.ts';
 import { note } from './notify.ts';
 import type { ReconcilePorts } from './ports.ts';

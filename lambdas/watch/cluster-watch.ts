@@ -3,9 +3,11 @@
  * with its container; the ledger's suspicions and the sweep carry over.
  */
 import type { DbCredentials } from '../cloud/ports.ts';
+import { REPLACES_TAG } from '../model/spec.ts';
 import type { ClusterSpec } from '../model/spec.ts';
 import { isProbeSuspicion } from '../model/suspicion.ts';
 import type { Instance } from '../model/view.ts';
+import type { Losses } from './losses.ts';
 import { newMemory, react } from './node-watch.ts';
 import type { NodeMemory, Reaction } from './node-watch.ts';
 import type { WatchConfig, WatchPorts } from './ports.ts';
@@ -16,6 +18,8 @@ import { sweepSlot } from './sweep.ts';
 const FAILING_INTERVAL_MS = 500;
 /** A PostgreSQL primary is looked at as often when it is well: all writes wait until its failure is seen. */
 const PRIMARY_INTERVAL_MS = 500;
+/** A container that has not looked for longer than this was asleep while another watched. */
+const AWAKE_MS = 120_000;
 
 interface Watched {
   memory: NodeMemory;
@@ -30,10 +34,12 @@ export class ClusterWatch {
   readonly #cluster: string;
   readonly #ports: WatchPorts;
   readonly #config: WatchConfig;
+  readonly #losses: Losses;
   #spec: ClusterSpec | null = null;
   #credentials: DbCredentials | null = null;
   #credentialsRefused = false;
   #states: ReadonlyMap<string, string> | null = null;
+  #statesAtMs = Number.NEGATIVE_INFINITY;
   #instances: readonly Instance[] = [];
   readonly #nodes = new Map<string, Watched>();
   /** What the ledger said when this container first saw the cluster; each is used up by its node's first probe. */
@@ -46,7 +52,8 @@ export class ClusterWatch {
   /** Set when something changed, so that EC2 is asked again before the usual time. */
   stale = false;
 
-  constructor(cluster: string, ports: WatchPorts, config: WatchConfig) {
+  constructor(cluster: string, ports: WatchPorts, config: WatchConfig, losses: Losses) {
+    this.#losses = losses;
     this.#cluster = cluster;
     this.#ports = ports;
     this.#config = config;
@@ -172,10 +179,30 @@ export class ClusterWatch {
     const forgotten =
       before === null ? [] : [...before].filter(([id, state]) => state !== 'terminated' && !now.has(id));
     const tooFew = before === null && this.#instances.filter(isProbed).length < spec.nodes;
+    const nowMs = this.#ports.clock.nowMs();
+    const ended = changed.filter((id) => before?.get(id) === 'running' && !STANDING.includes(now.get(id) ?? ''));
+    if (ended.length > 0) await this.#noteEnded(ended, nowMs - this.#statesAtMs, nowMs);
     const which = [...changed, ...forgotten.map(([id]) => id)];
     if (which.length > 0) await this.#ask(which.join('+'), 'EC2 says otherwise than before');
     else if (tooFew) await this.#ask('capacity', `fewer than ${spec.nodes} instances run`);
     this.#states = now;
+    this.#statesAtMs = nowMs;
+  }
+
+  /**
+   * EC2 has ended them. Like a node that does not answer they are on the ledger before a reconcile is asked for, so that it knows whose look cannot
+   * wait; and they count for the brake, but for those that a workflow or a person has in hand, or whose successor is there. What this container
+   * has slept over was counted by the one that was awake.
+   */
+  async #noteEnded(ids: readonly string[], agoMs: number, nowMs: number): Promise<void> {
+    const { claim, maintenance, suspicions } = (await this.#ports.ledger.read(this.#cluster)).cluster;
+    for (const id of ids)
+      if (suspicions[id] === undefined)
+        await this.#ports.ledger.setSuspicion(this.#cluster, id, { sinceMs: nowMs, kind: 'stopped' });
+    if (claim !== null || agoMs > AWAKE_MS) return;
+    const succeeded = new Set(this.#instances.flatMap((i) => i.tags[REPLACES_TAG] ?? []));
+    const lost = ids.filter((id) => id !== maintenance?.node && !succeeded.has(id));
+    this.#losses.see(this.#cluster, lost, nowMs);
   }
 
   #watched(id: string, nowMs: number): Watched {
@@ -201,5 +228,8 @@ export class ClusterWatch {
     return new Map(noted.map(([id, s]) => [id, s.sinceMs]));
   }
 }
+
+/** States of instances that are there, or are about to be. */
+const STANDING: readonly string[] = ['pending', 'running'];
 
 const isProbed = (i: Instance): boolean => i.state === 'running' && i.privateIp !== null;

@@ -26,8 +26,12 @@ export const newMemory = (suspectedSinceMs: number | null, primary = false): Nod
   primary,
 });
 
-/** While a node fails, a reconcile is asked for again this often: requests may be lost. */
+/** While a node fails, a reconcile is asked for again this often at first: requests may be lost. */
 export const ASK_AGAIN_MS = 5000;
+/** The longer it has failed, the seldomer, down to this: a node that boots, or that a workflow seeds, fails for minutes. */
+const ASK_AGAIN_AT_LEAST_MS = 60_000;
+/** So often in the time that it has been failing. */
+const ASK_AGAIN_SHARE = 4;
 /** While a primary fails: what reconcile waits for (its replicas' silence) may come true at any moment. */
 export const ASK_AGAIN_FOR_PRIMARY_MS = 500;
 /** For so long. What has not been decided by then is a partition, and no hurry. */
@@ -95,6 +99,7 @@ function whyAsk(
   if (changed) return 'verdict changed';
   if (believed && !before.confirmed) return 'failed long enough to be believed';
   const hurries = before.primary && nowMs - sinceMs < HURRY_MS;
-  const againMs = hurries ? ASK_AGAIN_FOR_PRIMARY_MS : ASK_AGAIN_MS;
+  const calmMs = Math.min(ASK_AGAIN_AT_LEAST_MS, Math.max(ASK_AGAIN_MS, (nowMs - sinceMs) / ASK_AGAIN_SHARE));
+  const againMs = hurries ? ASK_AGAIN_FOR_PRIMARY_MS : calmMs;
   return nowMs - before.askedAtMs >= againMs ? 'still failing' : null;
 }

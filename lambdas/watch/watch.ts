@@ -6,6 +6,7 @@ import { describeProblems } from '../model/spec.ts';
 import type { ClusterSpec } from '../model/spec.ts';
 import type { Instance } from '../model/view.ts';
 import { ClusterWatch } from './cluster-watch.ts';
+import { Losses } from './losses.ts';
 import type { WatchConfig, WatchPorts } from './ports.ts';
 import { Sweeps } from './sweeps.ts';
 
@@ -15,6 +16,8 @@ const REFRESH_MS = 20_000;
 const TICK_MS = 100;
 /** After a change EC2 is asked again at once, but not more often than this. */
 const REFRESH_SOON_MS = 2000;
+/** In a large fleet less often: instances come a thousand a call, of which an account has 20 a second for all who ask. */
+const REFRESH_SOON_MS_A_CLUSTER = 4;
 /** What fails again and again for this long is a blindness that people must hear of; less is a hiccup. */
 const BLIND_AFTER_MS = 15_000;
 
@@ -36,6 +39,7 @@ export class Watch {
   readonly #running = new Set<Promise<void>>();
   #specs: readonly ClusterSpec[] = [];
   readonly #sweeps = new Sweeps();
+  readonly #losses: Losses;
   #refreshing = false;
   #refreshedAtMs = Number.NEGATIVE_INFINITY;
   /** By what was tried; without what has succeeded since. */
@@ -44,6 +48,7 @@ export class Watch {
   constructor(ports: WatchPorts, config: WatchConfig) {
     this.#ports = ports;
     this.#config = config;
+    this.#losses = new Losses(ports);
   }
 
   /**
@@ -61,11 +66,18 @@ export class Watch {
         if (cluster.sweepIsDue(nowMs)) this.#sweeps.ask(name, nowMs);
       }
       this.#sweep(nowMs);
+      this.#countLosses(nowMs);
       await this.#ports.clock.sleep(TICK_MS);
     }
     await Promise.all(this.#running);
     this.#sweeps.tell(this.#ports.clock.nowMs(), this.#ports);
     this.#tellOfBlindness();
+  }
+
+  #countLosses(nowMs: number): void {
+    const nodes = this.#specs.reduce((sum, spec) => sum + spec.nodes, 0);
+    const counted = this.#losses.due(nowMs, nodes);
+    if (counted !== null) this.#track('every cluster', counted, 'record of losses');
   }
 
   #sweep(nowMs: number): void {
@@ -98,7 +110,11 @@ export class Watch {
   #refreshIsDue(nowMs: number): boolean {
     if (this.#refreshing) return false;
     const ageMs = nowMs - this.#refreshedAtMs;
-    return ageMs >= this.#refreshMs || (ageMs >= REFRESH_SOON_MS && [...this.#clusters.values()].some((c) => c.stale));
+    return (
+      ageMs >= this.#refreshMs ||
+      (ageMs >= Math.max(REFRESH_SOON_MS, this.#specs.length * REFRESH_SOON_MS_A_CLUSTER) &&
+        [...this.#clusters.values()].some((c) => c.stale))
+    );
   }
 
   /** Runs beside the probes: AWS being slow must not stop us from looking. */
@@ -109,7 +125,8 @@ export class Watch {
       this.#refreshedAtMs = nowMs;
       if (whole) this.#specs = await this.#readSpecs();
       for (const { name } of this.#specs)
-        if (!this.#clusters.has(name)) this.#clusters.set(name, new ClusterWatch(name, this.#ports, this.#config));
+        if (!this.#clusters.has(name))
+          this.#clusters.set(name, new ClusterWatch(name, this.#ports, this.#config, this.#losses));
       const due = this.#specs.filter(({ name }) => whole || this.#clusters.get(name)?.stale === true);
       const read = due.length > ONE_BY_ONE ? this.#readAllAtOnce() : undefined;
       for (const spec of due) {

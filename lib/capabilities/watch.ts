@@ -49,7 +49,7 @@ export class Watch extends Construct {
       statements: [
         allow.listSpecs(this),
         allow.describeInstances(),
-        allow.onLedger(ledger, 'BatchGetItem', 'UpdateItem'),
+        allow.onLedger(ledger, 'BatchGetItem', 'Query', 'UpdateItem'),
         allow.sendTo(reconcile.queue),
         allow.useKey(this, foundation.key, ['sqs', 'dynamodb']),
       ],

@@ -211,6 +211,7 @@ describe('IAM', () => {
       'Watch',
       [
         'dynamodb:BatchGetItem',
+        'dynamodb:Query',
         'dynamodb:UpdateItem',
         'ec2:DescribeInstances',
         'secretsmanager:GetSecretValue',

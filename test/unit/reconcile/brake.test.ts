@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { FleetFailure } from '../../../lambdas/model/ledger.ts';
-import { BRAKE_WINDOW_MS, brakeReason } from '../../../lambdas/reconcile/brake.ts';
+import { BRAKE_WINDOW_MS, brakeReason } from '../../../lambdas/model/brake.ts';
 
 const NOW_MS = 10_000_000;
 const failures = (...nodes: string[]): FleetFailure[] =>

@@ -202,6 +202,17 @@ describe('a node that fails', () => {
   });
 });
 
+it('a node that fails for long is asked about seldomer and seldomer, and once a minute at least', async () => {
+  const { cloud, ids, startMs } = started();
+  cloud.aws.probes.set(ids[1] ?? '', failing('refused', startMs + 3000));
+  await watchFor(cloud, 900);
+  const at = asks(cloud, startMs);
+  const between = at.slice(1).map((ms, n) => ms - (at[n] ?? 0));
+  expect(Math.max(...between.slice(0, 4))).toBeLessThan(6000);
+  expect(Math.max(...between)).toBeLessThan(62_000);
+  expect(at.length).toBeLessThan(30);
+});
+
 describe('what EC2 says', () => {
   it('is noticed without any event: a terminated node is asked about, and not probed', async () => {
     const { cloud, ids, startMs } = started();
@@ -209,7 +220,8 @@ describe('what EC2 says', () => {
     cloud.aws.setState(ids[2] ?? '', 'terminated');
     await watchFor(cloud, 21, watch);
     expect(asks(cloud, startMs).length).toBe(1);
-    expect(cloud.aws.ledgers.get('orders')?.suspicions).toEqual({});
+    // On the ledger, as a node that does not answer is: whoever looks knows without asking whether writes wait.
+    expect(cloud.aws.ledgers.get('orders')?.suspicions[ids[2] ?? '']).toMatchObject({ kind: 'stopped' });
   });
 });
 

@@ -2,7 +2,7 @@
  * Safety rule 7, the fleet brake: when many nodes of several clusters fail within minutes, the cause is more likely
  * something that they share (a zone, a bad image, our own mistake) than the nodes, and replacing them would make it worse.
  */
-import type { FleetFailure } from '../model/ledger.ts';
+import type { FleetFailure } from './ledger.ts';
 
 export const BRAKE_WINDOW_MS = 10 * 60 * 1000;
 /** Below this many failed nodes the brake never engages, however small the fleet. */
