@@ -33,6 +33,7 @@ import { Operate } from './capabilities/operate.ts';
 import type { FunctionNetwork } from './capabilities/plane-function.ts';
 import { WorkQueue } from './capabilities/queues.ts';
 import { RECONCILE_TIMEOUT, Reconcile } from './capabilities/reconcile.ts';
+import type { AwsQuotas } from './capabilities/reconcile.ts';
 import { endOf, recoveryWorkflows } from './capabilities/recovery.ts';
 import type { RecoveryWorkflows } from './capabilities/recovery.ts';
 import { SIGNALS_TIMEOUT, Signals } from './capabilities/signals.ts';
@@ -67,6 +68,8 @@ export interface ControlPlaneProps {
   readonly volumeKeys?: readonly IKey[];
   /** Makes VPC endpoints for the functions' calls; false unless given. */
   readonly vpcEndpoints?: boolean;
+  /** What AWS lets the account ask in a second, where it has been raised. */
+  readonly quotas?: AwsQuotas;
   /** Between two probes of a node; 1 s unless given. */
   readonly probeInterval?: Duration;
   /** Between two reconciles of a cluster from which nothing is heard; 3 min unless given. */
@@ -134,14 +137,14 @@ export class ControlPlane extends Construct {
     this.workflows = recoveryWorkflows(this, { ...shared, documents: this.documents });
     this.signals = new Signals(this, 'Signals', { foundation, signals, reconcile });
     this.signals.listen('WorkflowState', endOf(this.workflows));
-    this.reconcile = new Reconcile(this, 'Reconcile', { ...shared, workflows: this.workflows });
+    this.reconcile = new Reconcile(this, 'Reconcile', { ...shared, workflows: this.workflows, quotas: props.quotas });
     this.watch = new Watch(this, 'Watch', {
       ...shared,
       probeInterval: props.probeInterval ?? Duration.seconds(1),
       sweep: props.sweep ?? Duration.minutes(3),
     });
     this.operate = new Operate(this, 'Operate', {
-      ...{ foundation, ledger: this.ledger, reconcile, documents: this.documents },
+      ...{ foundation, ledger: this.ledger, reconcile, signals, documents: this.documents },
     });
     this.archive = new Archive(this, 'Archive', {
       ...{ ...shared, documents: this.documents },

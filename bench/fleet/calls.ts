@@ -7,6 +7,7 @@
  * SSM https://docs.aws.amazon.com/general/latest/gr/ssm.html, Step Functions https://docs.aws.amazon.com/step-functions/latest/dg/limits.html.
  * DynamoDB on demand, SQS and SNS have none that a fleet meets.
  */
+import { DEFAULT_QUOTAS } from '../../lib/capabilities/reconcile.ts';
 import type { FakeCall } from '../../test/fakes/index.ts';
 
 export interface Limit {
@@ -30,6 +31,38 @@ export const LIMITS: Readonly<Record<string, Limit>> = {
   'ssm:GetParametersByPath': { burst: 40, perSecond: 40 },
   'states:StartExecution': { burst: 800, perSecond: 150 },
   'states:DescribeExecution': { burst: 250, perSecond: 10 },
+};
+
+/** What an account may ask in a second, beyond the bursts above: the quotas that can be raised for an outage of many clusters. */
+export interface Quota {
+  /** How many environments of reconcile share them. */
+  readonly environments: number;
+  readonly describesPerSecond: number;
+  readonly registrationsPerSecond: number;
+  readonly instancesPerSecond: number;
+}
+
+export const DEFAULT_QUOTA: Quota = DEFAULT_QUOTAS;
+
+/** What an outage of 1,000 clusters needs, so that writes are back within half a minute. */
+export const RAISED_QUOTA: Quota = {
+  describesPerSecond: 60,
+  registrationsPerSecond: 40,
+  instancesPerSecond: 60,
+  environments: 7,
+};
+
+export const limitsWith = (quota: Quota): Readonly<Record<string, Limit>> => ({
+  ...LIMITS,
+  'ec2:DescribeInstances': { burst: 100, perSecond: quota.instancesPerSecond },
+  'elasticloadbalancing:DescribeTargetHealth': { burst: 40, perSecond: quota.describesPerSecond },
+  'elasticloadbalancing:RegisterTargets': { burst: 20, perSecond: quota.registrationsPerSecond },
+});
+
+/** APIs that AWS counts together: https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html. */
+export const BUCKETS: Readonly<Record<string, string>> = {
+  'elasticloadbalancing:DescribeTargetGroupAttributes': 'elasticloadbalancing:DescribeTargetHealth',
+  'elasticloadbalancing:DeregisterTargets': 'elasticloadbalancing:RegisterTargets',
 };
 
 /** One API call for each of these. */

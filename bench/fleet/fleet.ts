@@ -2,9 +2,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { LIMITS, NODES } from './calls.ts';
+import { DEFAULT_QUOTA, LIMITS, NODES, RAISED_QUOTA } from './calls.ts';
 import { plot } from './plot.ts';
-import { RECONCILE_ENVIRONMENTS } from '../../lib/capabilities/reconcile.ts';
 import { outage } from './outage.ts';
 import type { OutageFigure } from './outage-figure.ts';
 import { outageVerdicts, printOutage } from './outage-report.ts';
@@ -93,10 +92,10 @@ export async function fleet(options: FleetOptions): Promise<boolean> {
   const outages: OutageFigure[] = [];
   if (options.outage > 0) {
     const told = (line: string): void => console.error(line);
-    const environments = RECONCILE_ENVIRONMENTS;
-    outages.push(
-      await outage({ clusters: options.outage, seed: options.seed, environments, seconds: OUTAGE_SECONDS, told }),
-    );
+    for (const quota of [DEFAULT_QUOTA, RAISED_QUOTA])
+      outages.push(
+        await outage({ clusters: options.outage, seed: options.seed, quota, seconds: OUTAGE_SECONDS, told }),
+      );
   }
   const verdicts = [...stormVerdicts(storms), ...steadies.flatMap(steadyVerdicts), ...outages.flatMap(outageVerdicts)];
   outages.forEach(printOutage);

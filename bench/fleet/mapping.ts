@@ -18,9 +18,10 @@ const MOST = 400;
 export class Mapping<M> {
   readonly #clock: SimClock;
   readonly #source: Source<M>;
-  readonly #handle: (batch: readonly M[]) => Promise<readonly string[]>;
+  readonly #handle: (batch: readonly M[], environment: number) => Promise<readonly string[]>;
   #busySinceMs: number | null = null;
   readonly #most: number;
+  readonly #idle: number[] = [];
   #running = 0;
   /** The most environments that were at work at once. */
   peak = 0;
@@ -29,7 +30,7 @@ export class Mapping<M> {
   constructor(
     clock: SimClock,
     source: Source<M>,
-    handle: (batch: readonly M[]) => Promise<readonly string[]>,
+    handle: (batch: readonly M[], environment: number) => Promise<readonly string[]>,
     most = MOST,
   ) {
     this.#most = most;
@@ -44,10 +45,12 @@ export class Mapping<M> {
     while (this.#running < this.#limit()) {
       const batch = this.#source.take(BATCH);
       if (batch.length === 0) break;
+      const environment = this.#idle.pop() ?? this.#running;
       this.#running += 1;
       this.peak = Math.max(this.peak, this.#running);
-      void this.#handle(batch).then((failed) => {
+      void this.#handle(batch, environment).then((failed) => {
         this.#running -= 1;
+        this.#idle.push(environment);
         this.#source.finish(batch, failed);
         if (this.#running === 0) this.#busySinceMs = null;
         this.kick();

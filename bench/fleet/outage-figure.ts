@@ -1,4 +1,5 @@
 /** What an outage comes to. */
+import type { Quota } from './calls.ts';
 import type { Asked } from './throttle.ts';
 import type { Fleet } from './world.ts';
 
@@ -6,6 +7,7 @@ const SECOND_MS = 1000;
 
 export interface OutageFigure {
   readonly clusters: number;
+  readonly quota: Quota;
   readonly nodes: number;
   readonly dead: number;
   /** Seconds after the outage; null: never, within a quarter of an hour. */
@@ -46,7 +48,7 @@ export interface Seen {
   readonly environments: OutageFigure['environments'];
 }
 
-export function figureOf(o: Seen): Omit<OutageFigure, 'cpuSeconds'> {
+export function figureOf(o: Seen): Omit<OutageFigure, 'cpuSeconds' | 'quota'> {
   const since = (ms: number | null): number | null => (ms === null ? null : (ms - o.startedMs) / SECOND_MS);
   const { nodes, size } = o.fleet;
   const off = (kind: string): number | null => {

@@ -7,6 +7,7 @@
  * so that a dead writer is sent to until it is deregistered). A person releases the brake when it has been engaged for a minute. Each
  * replacement is followed until its launch.
  */
+import { ratesOf, Turns } from '../../lambdas/cloud/pace.ts';
 import { CloudUnavailable } from '../../lambdas/cloud/ports.ts';
 import { operate } from '../../lambdas/operate/operate.ts';
 import { reconcileBatch } from '../../lambdas/reconcile/batch.ts';
@@ -15,12 +16,14 @@ import { replacement } from '../../lambdas/replace/steps.ts';
 import { Memory } from '../../lambdas/signals/memory.ts';
 import { receive, type SignalRecord } from '../../lambdas/signals/receive.ts';
 import { Watch } from '../../lambdas/watch/watch.ts';
+import { SIGNALS_ENVIRONMENTS } from '../../lib/capabilities/signals.ts';
 import { replaceDefinition } from '../../lib/workflows/replace.ts';
 import { instanceStateChange } from '../../rehearsal/cloud/event-samples.ts';
 import { SimClock } from '../../simulator/clock.ts';
 import { Random } from '../../simulator/random.ts';
 import { answered, aStatus, type FakeExecution } from '../../test/fakes/index.ts';
 import { runMachine } from '../../test/support/asl.ts';
+import { type Quota, limitsWith } from './calls.ts';
 import { Mapping } from './mapping.ts';
 import { PLACE } from './messages.ts';
 import { SCHEDULE } from './steady.ts';
@@ -47,8 +50,8 @@ const FOLLOWED: readonly string[] = ['Claim', 'Fence', 'Launch'];
 export interface OutageOptions {
   readonly clusters: number;
   readonly seed: number;
-  /** How many environments of reconcile there may be at once (the mapping's maximum concurrency). */
-  readonly environments: number;
+  /** With how many environments of reconcile there may be at once (the mapping's maximum concurrency). */
+  readonly quota: Quota;
   /** Of virtual time, at most. */
   readonly seconds: number;
   readonly told: (line: string) => void;
@@ -74,12 +77,12 @@ class Outage {
   engagedMs: number | null = null;
   releasedMs: number | null = null;
 
-  constructor(clusters: number, seed: number, environments: number) {
+  constructor({ clusters, seed, quota }: OutageOptions) {
     this.random = new Random(seed);
     this.fleet = aFleet(clusters, this.clock, (n) => ({ nodes: n % FIVE_NODES_EVERY === 0 ? 5 : 3, firstZone: n % 3 }));
     const { aws, requests } = this.fleet;
     this.dead = new Set([...aws.instances.values()].filter((i) => i.zone === ZONE).map((i) => i.id));
-    this.throttle = new Throttle(this.fleet, this.clock, this.random);
+    this.throttle = new Throttle(this.fleet, this.clock, this.random, limitsWith(quota));
     const memory = new Memory('environment');
     const source = {
       take: (most: number) => this.#signals.splice(0, most),
@@ -88,19 +91,31 @@ class Outage {
           this.clock.in(SIGNALS_VISIBILITY_MS, () => this.#arrive(r));
       },
     };
-    this.#reading = new Mapping(this.clock, source, (batch) => receive(batch, this.fleet.ports, memory));
+    this.#reading = new Mapping(
+      this.clock,
+      source,
+      (batch) => receive(batch, this.fleet.ports, memory),
+      SIGNALS_ENVIRONMENTS,
+    );
     const groups = {
       take: (most: number) => requests.take(most),
       finish: (batch: readonly Request[], failed: readonly string[]) =>
         requests.finish(batch, failed, (again) => this.clock.in(RECONCILE_VISIBILITY_MS, again)),
     };
-    const looks = new Map<string, number>();
+    const rates = ratesOf(quota);
+    const { environments } = quota;
+    const warm = Array.from({ length: environments }, () => ({
+      looks: new Map<string, number>(),
+      putOffs: new Map<string, number>(),
+      ports: { ...this.fleet.ports, pace: new Turns(this.clock, rates) },
+    }));
     this.#reconciling = new Mapping(
       this.clock,
       groups,
-      (batch) => {
+      (batch, environment) => {
         this.reconciles += new Set(batch.map((r) => r.cluster)).size;
-        return reconcileBatch(batch, this.fleet.ports, looks);
+        const { looks, putOffs, ports } = warm[environment] as (typeof warm)[number];
+        return reconcileBatch(batch, ports, looks, putOffs);
       },
       environments,
     );
@@ -241,9 +256,10 @@ class Outage {
 }
 
 /** Runs the outage to the last launch, or for as long as is given. */
-export async function outage({ clusters, seed, environments, seconds, told }: OutageOptions): Promise<OutageFigure> {
+export async function outage(options: OutageOptions): Promise<OutageFigure> {
+  const { clusters, seconds, told, quota } = options;
   const before = process.cpuUsage();
-  const o = new Outage(clusters, seed, environments);
+  const o = new Outage(options);
   const { clock, fleet } = o;
   const watch = new Watch(fleet.ports, { ...SCHEDULE, containerId: 'bench' });
   void (async () => {
@@ -260,5 +276,5 @@ export async function outage({ clusters, seed, environments, seconds, told }: Ou
     told(`outage of ${clusters} clusters: ${secondsIn} s, ${o.helped} have a replacement`);
   }
   const { user, system } = process.cpuUsage(before);
-  return { ...figureOf(o), cpuSeconds: (user + system) / 1e6 };
+  return { ...figureOf(o), quota, cpuSeconds: (user + system) / 1e6 };
 }

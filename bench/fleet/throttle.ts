@@ -4,7 +4,7 @@ import { Allowance } from '../../lambdas/watch/allowance.ts';
 import type { SimClock } from '../../simulator/clock.ts';
 import type { Random } from '../../simulator/random.ts';
 import type { FakeCall } from '../../test/fakes/index.ts';
-import { apiCalls, LIMITS } from './calls.ts';
+import { apiCalls, BUCKETS, type Limit } from './calls.ts';
 import { CALL_MS, type Fleet } from './world.ts';
 
 /** Requests to each API: those that its bucket let pass, and those that it refused. */
@@ -27,10 +27,10 @@ export class Throttle {
   readonly #random: Random;
 
   /** From now on every call of the fleet's ports goes through the buckets. */
-  constructor(fleet: Fleet, clock: SimClock, random: Random) {
+  constructor(fleet: Fleet, clock: SimClock, random: Random, limits: Readonly<Record<string, Limit>>) {
     this.#clock = clock;
     this.#random = random;
-    for (const [api, limit] of Object.entries(LIMITS)) this.#buckets.set(api, new Allowance(limit));
+    for (const [api, limit] of Object.entries(limits)) this.#buckets.set(api, new Allowance(limit));
     fleet.aws.before = (call) => this.#pass(call, fleet.size);
   }
 
@@ -45,7 +45,7 @@ export class Throttle {
       await this.#clock.sleep(CALL_MS);
       const asked = this.asked.get(api) ?? { passed: 0, refused: 0 };
       this.asked.set(api, asked);
-      if (this.#buckets.get(api)?.take(this.#clock.nowMs()) ?? true) {
+      if (this.#buckets.get(BUCKETS[api] ?? api)?.take(this.#clock.nowMs()) ?? true) {
         asked.passed += 1;
         return;
       }

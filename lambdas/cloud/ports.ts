@@ -32,6 +32,25 @@ export interface Clock {
   sleep(ms: number): Promise<void>;
 }
 
+/**
+ * What is asked of AWS and counted there. `describe`: every Describe of Elastic Load Balancing. `register`: RegisterTargets and DeregisterTargets
+ * together. `instances`: DescribeInstances. `dns`: ListResourceRecordSets. `specs`: GetParameter. `executions`: DescribeExecution. `launch`: recoveries that launch an instance.
+ */
+export type Turn = 'describe' | 'register' | 'instances' | 'dns' | 'specs' | 'executions' | 'launch';
+
+/** What this function may ask of AWS in a second: its share of what the account has. */
+export interface Pace {
+  /**
+   * Comes back when so many calls may be made.
+   * @throws CloudUnavailable at once, and nothing is taken, when that would be too late.
+   */
+  turn(kind: Turn, count?: number): Promise<void>;
+  /** Takes a turn if there is one now. */
+  may(kind: Turn): boolean;
+  /** Less than half of a burst is left of what reconciles describe and register, or was within this time: that is for those who cannot wait. */
+  isShort(withinMs: number): boolean;
+}
+
 /** Cluster specifications, from SSM parameters under `/rejoin/clusters/`. */
 export interface Specs {
   /** Null when the parameter does not exist. */

@@ -92,6 +92,7 @@ export const REFUSALS = [
   'REFUSED_CLAIMED', // rule 5: another recovery runs
   'REFUSED_QUORUM', // rule 6: the rest could not serve
   'REFUSED_BRAKE', // rule 7
+  'REFUSED_PACED', // EC2 launches two a second: others go first
   'REFUSED_FOREIGN', // rule 8
   'REFUSED_MAINTENANCE', // a person has the node in hand
   'REFUSED_ESCALATED', // a workflow gave up, a person was told

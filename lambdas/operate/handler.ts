@@ -12,14 +12,14 @@ import { powertoolsLog } from '../cloud/log.ts';
 import { operate } from './operate.ts';
 import type { OperateAnswer } from './operate.ts';
 
-const env = environment('LEDGER_TABLE', 'RECONCILE_QUEUE_URL', 'DOCUMENT_PREFIX');
+const env = environment('LEDGER_TABLE', 'RECONCILE_QUEUE_URL', 'SIGNALS_QUEUE_URL', 'DOCUMENT_PREFIX');
 
 const ports = {
   clock,
   specs: awsSpecs(ssm),
   instances: awsInstances(ec2),
   ledger: awsLedger(dynamodb, env.LEDGER_TABLE, clock),
-  requests: awsReconcileRequests(sqs, { reconcile: env.RECONCILE_QUEUE_URL }, clock),
+  requests: awsReconcileRequests(sqs, { reconcile: env.RECONCILE_QUEUE_URL, signals: env.SIGNALS_QUEUE_URL }, clock),
   hosts: awsHostCommands(ssm, env.DOCUMENT_PREFIX),
   log: powertoolsLog(),
   unique: randomUUID,

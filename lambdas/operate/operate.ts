@@ -163,7 +163,7 @@ async function releaseBrake(by: string, ports: OperatePorts): Promise<OperateAns
   const listed = await ports.specs.list();
   const specs = listed.map(({ cluster, result }) => ({ cluster, spec: result.ok ? result.spec : null }));
   const clusters = mostUrgentFirst(specs, await instancesByCluster(ports));
-  await ask(clusters, 'release-brake', ports);
+  await askInTurn(clusters, 'release-brake', ports);
   return accept(`the fleet brake is released; ${list(clusters)} are looked at again`);
 }
 
@@ -202,6 +202,24 @@ async function note(
 async function ask(clusters: readonly string[], action: string, ports: OperatePorts): Promise<void> {
   const cause = `operate-${action}-${ports.unique()}`;
   await ports.requests.send(clusters.map((cluster) => ({ cluster, cause })));
+}
+
+/** EC2 takes two launches a second, after five at once: clusters that were all asked for at once would not start in their order. */
+const AT_ONCE = 5;
+const A_SECOND = 1.5;
+/** SQS delays a message by a quarter of an hour at most. */
+const LATEST_SECONDS = 900;
+
+/** Asks for the clusters in this order, as fast as replacements can be launched; those of a fleet that is larger come together at the end. */
+async function askInTurn(clusters: readonly string[], action: string, ports: OperatePorts): Promise<void> {
+  await ask(clusters.slice(0, AT_ONCE), action, ports);
+  const cause = `operate-${action}-${ports.unique()}`;
+  await Promise.all(
+    clusters.slice(AT_ONCE).map((cluster, n) => {
+      const delaySeconds = Math.min(LATEST_SECONDS, 1 + Math.floor(n / A_SECOND));
+      return ports.requests.sendLater(cluster, delaySeconds, `${cause}-${cluster}`);
+    }),
+  );
 }
 
 const refuse = (message: string): OperateAnswer => ({ accepted: false, message });

@@ -38,9 +38,19 @@ const EPOCH_GOOD_FOR_MS = 1000;
 const LOOKS = 2;
 
 export async function apply(plan: Plan, view: ClusterView, ports: ReconcilePorts): Promise<Applied> {
+  // Before the first of them, since a target group must not stand empty between two: a turn may take seconds to come.
+  await takeTurns(plan.changes, ports);
   const run = new Run(view, ports);
   for (const change of plan.changes) await run.attempt(change);
   return run.result();
+}
+
+/** What each change of routing asks of Elastic Load Balancing: the group's delay, and the change itself. */
+async function takeTurns(changes: readonly Change[], { pace }: ReconcilePorts): Promise<void> {
+  if (pace === undefined) return;
+  const groups = new Set(changes.flatMap((c) => ('groupArn' in c ? [c.groupArn] : [])));
+  await pace.turn('register', changes.filter((c) => c.kind === 'Deregister' || c.kind === 'Register').length);
+  await pace.turn('describe', groups.size);
 }
 
 class Run {
@@ -51,6 +61,8 @@ class Run {
   readonly #failures: Failure[] = [];
   /** Target groups in which a change failed: what comes later there relied on it. */
   readonly #stuck = new Set<string>();
+  /** Target groups whose delay was found to be 0, or made so, a moment ago. */
+  readonly #undelayed = new Set<string>();
   #stale: string | null = null;
   #writerFailed = false;
   #epoch: number;
@@ -186,11 +198,14 @@ class Run {
         await this.#checkEpoch();
         await targetGroups.deregister(change.groupArn, change.targets);
         if (delay.status === 'rejected') this.#failures.push({ change, error: delay.reason });
+        else if (change.drainSeconds === 0) this.#undelayed.add(change.groupArn);
+        else this.#undelayed.delete(change.groupArn);
         return;
       }
       case 'Register':
         await targetGroups.register(change.groupArn, change.targets);
-        if (!this.#isDraining(change.groupArn)) await targetGroups.ensureTermination(change.groupArn, 0);
+        if (!this.#isDraining(change.groupArn) && !this.#undelayed.has(change.groupArn))
+          await targetGroups.ensureTermination(change.groupArn, 0);
         return;
       case 'SettleDrain':
         await targetGroups.ensureTermination(change.groupArn, 0);

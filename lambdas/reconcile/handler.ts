@@ -14,12 +14,13 @@ import { systemClock as clock } from '../cloud/clock.ts';
 import { environment } from '../cloud/environment.ts';
 import { powertoolsLog } from '../cloud/log.ts';
 import { powertoolsMetrics } from '../cloud/metrics.ts';
+import { paceOf } from '../cloud/pace.ts';
 import { postgresAdmin } from '../engines/postgres/admin.ts';
 import { databaseProber } from '../engines/prober.ts';
 import { reconcileBatch } from './batch.ts';
 
 const env = environment(
-  ...(['LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'SIGNALS_QUEUE_URL', 'RECONCILE_QUEUE_URL'] as const),
+  ...(['LEDGER_TABLE', 'NOTIFY_TOPIC_ARN', 'SIGNALS_QUEUE_URL', 'RECONCILE_QUEUE_URL', 'PACE'] as const),
   ...(['REPLACE_STATE_MACHINE_ARN', 'BOOTSTRAP_STATE_MACHINE_ARN', 'FAILOVER_STATE_MACHINE_ARN'] as const),
 );
 const { REPLACE_STATE_MACHINE_ARN: replace, BOOTSTRAP_STATE_MACHINE_ARN: bootstrap } = env;
@@ -30,10 +31,11 @@ const ports = {
   requests: awsReconcileRequests(sqs, { reconcile: env.RECONCILE_QUEUE_URL, signals: env.SIGNALS_QUEUE_URL }, clock),
   ...{ secrets: awsSecrets(secretsManager, clock), prober: databaseProber(), admin: postgresAdmin() },
   ...{ notifications: awsNotifications(sns, env.NOTIFY_TOPIC_ARN), log: powertoolsLog(), metrics: powertoolsMetrics() },
+  pace: paceOf(clock, env.PACE),
 };
-const looks = new Map<string, number>();
+const [looks, putOffs] = [new Map<string, number>(), new Map<string, number>()];
 
 export const handler = async (event: SQSEvent): Promise<SQSBatchResponse> => {
-  const failed = await reconcileBatch(event.Records, ports, looks);
+  const failed = await reconcileBatch(event.Records, ports, looks, putOffs);
   return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
 };

@@ -24,6 +24,7 @@ export class BadSpec extends Error {
  * @throws BadSpec naming every property that is wrong; errors of the adapters.
  */
 export async function observe(cluster: string, ports: ReconcilePorts): Promise<ClusterView | null> {
+  await ports.pace?.turn('specs');
   const found = await ports.specs.get(cluster);
   if (found === null) return null;
   if (!found.ok) throw new BadSpec(describeProblems(cluster, found.problems));
@@ -31,7 +32,7 @@ export async function observe(cluster: string, ports: ReconcilePorts): Promise<C
   const remembered = observeLedger(cluster, ports);
   const [nodes, targetGroups, dns, memory] = await Promise.all([
     observeNodes(spec, remembered, ports),
-    Promise.all(spec.endpoints.filter((e) => e.kind === 'targetGroup').map((e) => observeGroup(e, ports))),
+    observeGroups(spec, ports),
     Promise.all(spec.endpoints.filter((e) => e.kind === 'dns').map((e) => observeRecord(e, cluster, ports))),
     remembered,
   ]);
@@ -65,12 +66,13 @@ async function observeLedger(
   return { ledger, brake, claimExecution };
 }
 
-/** Null when Step Functions does not say: the claim then counts as alive, and routing goes on. */
+/** Null when Step Functions does not say, or others are before us: the claim then counts as alive, and routing goes on. */
 async function observeExecution(
   execution: string,
   cluster: string,
   ports: ReconcilePorts,
 ): Promise<ClusterView['claimExecution']> {
+  if (ports.pace?.may('executions') === false) return null;
   try {
     return await ports.workflows.state(execution);
   } catch (error) {
@@ -81,6 +83,12 @@ async function observeExecution(
   }
 }
 
+async function observeGroups(spec: ClusterSpec, ports: ReconcilePorts): Promise<readonly TargetGroupView[]> {
+  const groups = spec.endpoints.filter((e) => e.kind === 'targetGroup');
+  await ports.pace?.turn('describe', groups.length);
+  return Promise.all(groups.map((e) => observeGroup(e, ports)));
+}
+
 async function observeGroup(e: TargetGroupEndpoint, ports: ReconcilePorts): Promise<TargetGroupView> {
   const targets = await ports.targetGroups.health(e.arn);
   return { arn: e.arn, route: e.route, drainSeconds: e.drainSeconds, targets };
@@ -89,14 +97,15 @@ async function observeGroup(e: TargetGroupEndpoint, ports: ReconcilePorts): Prom
 /** Safety rule 9: Route 53 may be away or throttle us, and everything else goes on. */
 async function observeRecord(e: DnsEndpoint, cluster: string, ports: ReconcilePorts): Promise<DnsView> {
   const { zoneId, name, ttlSeconds } = e;
+  const unread = { zoneId, name, ttlSeconds, values: [], recordTtlSeconds: null, owner: null };
+  if (ports.pace?.may('dns') === false) return { ...unread, unread: { why: 'others are before it', passing: true } };
   try {
     const found = await ports.dns.read(zoneId, name);
     return { zoneId, name, ttlSeconds, values: found.values, recordTtlSeconds: found.ttlSeconds, owner: found.owner };
   } catch (error) {
     ports.log.error('a record cannot be read and is left as it is', { cluster, name, error });
     ports.metrics.count('RecordUnreadable', 1, { cluster });
-    const unread = { why: String(error), passing: error instanceof CloudUnavailable };
-    return { zoneId, name, ttlSeconds, values: [], recordTtlSeconds: null, owner: null, unread };
+    return { ...unread, unread: { why: String(error), passing: error instanceof CloudUnavailable } };
   }
 }
 
@@ -115,6 +124,11 @@ function isKnownMute(node: string, ledger: ClusterLedger, nowMs: number): boolea
   return nowMs - suspicion.sinceMs >= CONFIRM_AFTER_MS;
 }
 
+async function instancesOf(spec: ClusterSpec, ports: ReconcilePorts): Promise<readonly Instance[]> {
+  await ports.pace?.turn('instances');
+  return ports.instances.ofCluster(spec.name);
+}
+
 /** All nodes are probed at once. A refused login may only mean that the secret was rotated: it is read fresh, once. */
 async function observeNodes(
   spec: ClusterSpec,
@@ -122,7 +136,7 @@ async function observeNodes(
   ports: ReconcilePorts,
 ): Promise<readonly Node[]> {
   const [instances, credentials, { ledger }] = await Promise.all([
-    ports.instances.ofCluster(spec.name),
+    instancesOf(spec, ports),
     readCredentials(spec, ports, false),
     remembered,
   ]);

@@ -7,6 +7,7 @@ import type {
   Log,
   Metrics,
   Notifications,
+  Pace,
   PostgresAdmin,
   Prober,
   ReconcileRequests,
@@ -32,6 +33,8 @@ export interface ReconcilePorts {
   readonly notifications: Notifications;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** What may be asked of AWS in a second; as much as is wanted unless given. */
+  readonly pace?: Pace;
 }
 
 const CLOUD = ['specs', 'instances', 'targetGroups', 'dns', 'ledger', 'workflows', 'notifications'] as const;

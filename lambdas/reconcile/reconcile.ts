@@ -7,8 +7,10 @@ import { apply } from './apply.ts';
 import type { Applied } from './apply.ts';
 import { diagnose } from './diagnose.ts';
 import { due } from './due.ts';
+import { isPressed, WANTED } from './put-off.ts';
 import { observe } from './observe.ts';
 import { plan } from './plan.ts';
+import { writesFirst } from './writes-first.ts';
 import { counted } from './ports.ts';
 import type { ReconcilePorts } from './ports.ts';
 import { tellPeople } from './tell.ts';
@@ -23,12 +25,16 @@ const OBSTRUCTED = 'ReconcileObstructed';
 export interface Circumstances {
   /** Requests for the cluster have waited, and more may: the look is noted, so that it answers those too. */
   readonly isBacklog: boolean;
+  /** A person has asked for it: it is not put off, and comes back as such until it has had its turn. */
+  readonly isWanted?: boolean;
 }
 
 interface Attempt {
   readonly outcome: Outcome;
   /** All was seen, and all that was decided was done: what was sent before it is answered. */
   readonly isWhole: boolean;
+  /** AWS did not answer, or a launch waits for its turn. */
+  readonly isHeldUp: boolean;
 }
 
 /**
@@ -39,17 +45,18 @@ interface Attempt {
 export async function reconcile(
   cluster: string,
   given: ReconcilePorts,
-  { isBacklog }: Circumstances = { isBacklog: false },
+  { isBacklog, isWanted = false }: Circumstances = { isBacklog: false },
 ): Promise<Outcome> {
   const startedAtMs = given.clock.nowMs();
   const { ports, calls } = counted(given);
-  const { outcome, isWhole } = await attempt(cluster, ports, () => ({
+  const { outcome, isWhole, isHeldUp } = await attempt(cluster, ports, isBacklog, () => ({
     tookMs: given.clock.nowMs() - startedAtMs,
     calls: Object.fromEntries(calls),
   }));
   if (outcome.kind === 'requeueAfter') {
     const { delaySeconds, cause } = due(cluster, outcome.seconds, given.clock.nowMs());
-    await ports.requests.sendLater(cluster, delaySeconds, cause);
+    const rank = isWanted && isHeldUp ? WANTED : '';
+    await ports.requests.sendLater(cluster, delaySeconds, `${rank}${cause}`);
   }
   // Last, when nothing that it decided can fail any more.
   if (isBacklog && isWhole) await noteLook(cluster, startedAtMs, ports);
@@ -84,28 +91,35 @@ function tellOfLostRecord(view: ClusterView, planned: Plan): void {
 
 type Cost = () => { readonly tookMs: number; readonly calls: Readonly<Record<string, number>> };
 
-async function attempt(cluster: string, ports: ReconcilePorts, cost: Cost): Promise<Attempt> {
+async function attempt(cluster: string, ports: ReconcilePorts, isBacklog: boolean, cost: Cost): Promise<Attempt> {
   try {
     const view = await observe(cluster, ports);
     if (view === null) {
       ports.log.warn('no such cluster is declared; nothing to do', { cluster, ...cost() });
-      return { outcome: { kind: 'terminal', reason: `no specification of ${cluster} exists` }, isWhole: false };
+      return {
+        outcome: { kind: 'terminal', reason: `no specification of ${cluster} exists` },
+        isWhole: false,
+        isHeldUp: true,
+      };
     }
     const diagnoses = diagnose(view);
-    const planned = plan(view, diagnoses, ports.clock.nowMs());
+    const whole = plan(view, diagnoses, ports.clock.nowMs());
+    const planned = isPressed(ports, isBacklog) ? writesFirst(whole, view) : whole;
     const applied = await apply(planned, view, ports);
     await tellPeople(view, diagnoses, planned, [...planned.refusals, ...applied.refusals], ports);
     const outcome = outcomeOf(planned, applied);
     report(view, diagnoses, planned, applied, outcome, ports, cost);
     tellOfLostRecord(view, planned);
-    return { outcome, isWhole: isWholeView(view) && applied.stale === null && applied.failures.length === 0 };
+    const isDone = applied.stale === null && applied.failures.length === 0;
+    const isHeldUp = !isDone || applied.refusals.some((r) => r.code === 'REFUSED_PACED');
+    return { outcome, isWhole: isDone && planned === whole && isWholeView(view), isHeldUp };
   } catch (error) {
     if (!(error instanceof CloudUnavailable)) throw error;
     ports.log.error('AWS is not available for now; reconcile comes back', { cluster, error, ...cost() });
     ports.metrics.count('ReconcileUnavailable', 1, { cluster });
     ports.metrics.count(OBSTRUCTED);
     const outcome: Outcome = { kind: 'requeueAfter', seconds: RETRY_SECONDS, reason: error.message };
-    return { outcome, isWhole: false };
+    return { outcome, isWhole: false, isHeldUp: true };
   }
 }
 

@@ -1,6 +1,8 @@
 /** Starts a recovery's workflow: the last look at the brake, the record, then Step Functions. */
+import { CloudUnavailable } from '../cloud/ports.ts';
 import type { Change, Refusal } from '../model/change.ts';
 import { MISSING } from '../model/ledger.ts';
+import type { RecoveryMode } from '../model/ledger.ts';
 import type { ClusterView, ExecutionState } from '../model/view.ts';
 import { BRAKE_WINDOW_MS, brakeReason } from '../model/brake.ts';
 import { executionName } from './incident.ts';
@@ -13,6 +15,9 @@ type Start = Extract<Change, { readonly kind: 'StartRecovery' }>;
 /** Names tried when executions of the planned one have ended already. */
 const MAX_NAMES = 5;
 
+/** Recoveries that launch an instance. */
+const LAUNCHING: readonly RecoveryMode[] = ['replace', 'add'];
+
 const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'];
 
 /**
@@ -22,10 +27,11 @@ const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'A
  * When several have, a person is told and the node is left alone until `retryAfterSeconds` or an acknowledgement.
  */
 export async function startRecovery(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
-  // What is retired has not failed now: it is nothing new to the fleet's count, and its workflow's claim is refused by the brake.
-  const braked = change.mode === 'retire' ? null : await brake(change, view, ports);
-  if (braked !== null) return braked;
   const { mode, incident, node, reason } = change;
+  if (LAUNCHING.includes(mode) && !(await hasTurn(ports))) return paced(change, view);
+  // What is retired has not failed now: it is nothing new to the fleet's count, and its workflow's claim is refused by the brake.
+  const braked = mode === 'retire' ? null : await brake(change, view, ports);
+  if (braked !== null) return braked;
   const first = Number(/-(\d+)$/.exec(change.executionName)?.[1] ?? 1);
   for (let attempt = first; attempt < first + MAX_NAMES; attempt += 1) {
     const name = executionName(view.spec.name, node, incident, mode, attempt);
@@ -44,6 +50,22 @@ async function handOver({ node, reason }: Start, view: ClusterView, ports: Recon
   const why = `${MAX_NAMES} executions have ended without it: ${reason}`;
   return { code: 'REFUSED_LEFT_OVER', node, reason: `${node} could not be retired, terminate it by hand (${why})` };
 }
+
+async function hasTurn({ pace }: ReconcilePorts): Promise<boolean> {
+  try {
+    await pace?.turn('launch');
+    return true;
+  } catch (error) {
+    if (!(error instanceof CloudUnavailable)) throw error;
+    return false;
+  }
+}
+
+const paced = ({ mode, node }: Start, view: ClusterView): Refusal => ({
+  code: 'REFUSED_PACED',
+  ...(node === null ? {} : { node }),
+  reason: `${mode} of ${node ?? view.spec.name} not started: EC2 takes two launches a second, and other clusters are before it`,
+});
 
 /** Executions end one after the other and the node is still lost: a person has to look, and nothing is tried meanwhile. */
 async function giveUp(change: Start, attempts: number, view: ClusterView, ports: ReconcilePorts): Promise<Refusal> {

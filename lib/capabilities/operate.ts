@@ -12,6 +12,8 @@ export interface OperateProps {
   readonly foundation: Foundation;
   readonly ledger: Table;
   readonly reconcile: WorkQueue;
+  /** What is asked for later goes through it. */
+  readonly signals: WorkQueue;
   readonly documents: HostDocuments;
 }
 
@@ -20,7 +22,7 @@ export class Operate extends Construct {
 
   constructor(scope: Construct, id: string, props: OperateProps) {
     super(scope, id);
-    const { foundation, ledger, reconcile, documents } = props;
+    const { foundation, ledger, reconcile, signals, documents } = props;
     this.function = new PlaneFunction(this, 'Function', {
       foundation,
       name: 'operate',
@@ -28,6 +30,7 @@ export class Operate extends Construct {
       environment: {
         LEDGER_TABLE: ledger.tableName,
         RECONCILE_QUEUE_URL: reconcile.queue.queueUrl,
+        SIGNALS_QUEUE_URL: signals.queue.queueUrl,
         DOCUMENT_PREFIX: documents.prefix,
       },
       statements: [
@@ -36,7 +39,7 @@ export class Operate extends Construct {
         allow.onLedger(ledger, 'BatchGetItem', 'GetItem', 'UpdateItem'),
         // What is lost when a loss is accepted, by the hosts' own word.
         ...allow.runScripts(this, documents.arnsOf(['postgres-position'])),
-        allow.sendTo(reconcile.queue),
+        allow.sendTo(reconcile.queue, signals.queue),
         allow.useKey(this, foundation.key, ['sqs', 'dynamodb']),
       ],
     });

@@ -22,10 +22,43 @@ import { machineNameOf } from './workflow.ts';
 export const RECONCILE_TIMEOUT = Duration.seconds(20);
 
 /**
- * Twenty clusters at once, in batches of ten. A reconcile describes two target groups or so, of which an account may do ten a second: in an outage of
- * hundreds of clusters more at once only refuse each other (docs/decisions/0018-two-environments-reconcile.md). The least that Lambda takes.
+ * Twenty clusters at once, in batches of ten: the least that Lambda takes, and more than AWS's default quotas let through
+ * (docs/decisions/0018-two-environments-reconcile.md).
  */
 export const RECONCILE_ENVIRONMENTS = 2;
+
+/**
+ * What the account may ask of AWS in a second, and how many environments share it. Give what Service Quotas or AWS Support say of yours; each environment keeps to its share
+ * (docs/decisions/0021-writes-first.md has what an outage of 1,000 clusters needs).
+ */
+export interface AwsQuotas {
+  /** Every Describe of Elastic Load Balancing together; 10 unless given. */
+  readonly describesPerSecond?: number;
+  /** RegisterTargets and DeregisterTargets together; 4 unless given. */
+  readonly registrationsPerSecond?: number;
+  /** DescribeInstances, with filters; 20 unless given. */
+  readonly instancesPerSecond?: number;
+  /** Environments of reconcile; 2 unless given. */
+  readonly environments?: number;
+}
+
+/** A new account's: https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html and its like of EC2. */
+export const DEFAULT_QUOTAS: Required<AwsQuotas> = {
+  describesPerSecond: 10,
+  registrationsPerSecond: 4,
+  instancesPerSecond: 20,
+  environments: RECONCILE_ENVIRONMENTS,
+};
+
+/** @throws Error that names the property, what it was given and what it takes. */
+function checked(quotas: Required<AwsQuotas>): Required<AwsQuotas> {
+  for (const [name, value] of Object.entries(quotas)) {
+    const [least, most] = name === 'environments' ? [2, 1000] : [1, 10_000];
+    if (!Number.isFinite(value) || value < least || value > most)
+      throw new Error(`quotas.${name} is ${String(value)}: give a number from ${least} to ${most}`);
+  }
+  return quotas;
+}
 
 export interface ReconcileProps {
   readonly foundation: Foundation;
@@ -34,6 +67,7 @@ export interface ReconcileProps {
   readonly signals: WorkQueue;
   readonly reconcile: WorkQueue;
   readonly workflows: RecoveryWorkflows;
+  readonly quotas?: AwsQuotas | undefined;
 }
 
 /** Those that reconcile starts by itself; the others are a person's to start. It looks at the executions of all. */
@@ -45,6 +79,7 @@ export class Reconcile extends Construct {
   constructor(scope: Construct, id: string, props: ReconcileProps) {
     super(scope, id);
     const { foundation, ledger, signals, reconcile, workflows } = props;
+    const quotas = checked({ ...DEFAULT_QUOTAS, ...props.quotas });
     const names = (of: readonly WorkflowName[]): readonly string[] => of.map((name) => machineNameOf(foundation, name));
     this.function = new PlaneFunction(this, 'Function', {
       foundation,
@@ -55,6 +90,7 @@ export class Reconcile extends Construct {
         LEDGER_TABLE: ledger.tableName,
         SIGNALS_QUEUE_URL: signals.queue.queueUrl,
         RECONCILE_QUEUE_URL: reconcile.queue.queueUrl,
+        PACE: JSON.stringify(quotas),
         ...Object.fromEntries(
           STARTS.map((name) => [`${name.toUpperCase()}_STATE_MACHINE_ARN`, workflows[name].machine.stateMachineArn]),
         ),
@@ -75,7 +111,7 @@ export class Reconcile extends Construct {
     this.function.lambda.addEventSource(
       new SqsEventSource(reconcile.queue, {
         batchSize: 10,
-        maxConcurrency: RECONCILE_ENVIRONMENTS,
+        maxConcurrency: quotas.environments,
         reportBatchItemFailures: true,
       }),
     );

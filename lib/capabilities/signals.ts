@@ -13,6 +13,12 @@ import type { WorkQueue } from './queues.ts';
 
 export const SIGNALS_TIMEOUT = Duration.seconds(30);
 
+/**
+ * The least that Lambda takes. Two read some hundreds of messages a second; with more of them a burst comes in batches of one or two, each
+ * with its own question to EC2 whose the instances are.
+ */
+export const SIGNALS_ENVIRONMENTS = 2;
+
 /** What is listened for. `lambdas/signals/kinds/` has a parser and a recorded sample for each. */
 const PATTERNS: Readonly<Record<string, EventPattern>> = {
   InstanceState: { source: ['aws.ec2'], detailType: ['EC2 Instance State-change Notification'] },
@@ -52,7 +58,11 @@ export class Signals extends Construct {
       statements: [describeInstances(), sendTo(props.reconcile.queue), useKey(this, props.foundation.key, ['sqs'])],
     });
     this.function.lambda.addEventSource(
-      new SqsEventSource(props.signals.queue, { batchSize: 10, reportBatchItemFailures: true }),
+      new SqsEventSource(props.signals.queue, {
+        batchSize: 10,
+        maxConcurrency: SIGNALS_ENVIRONMENTS,
+        reportBatchItemFailures: true,
+      }),
     );
     planeAlarm(this, props.foundation, {
       name: 'signals-queue-age',

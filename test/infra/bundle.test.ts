@@ -7,6 +7,7 @@ import { RECONCILE_LIMIT_BYTES, bundle, markSchemasPure } from '../../scripts/bu
 import { decode, encode, encodingExists, getDecoder } from '../../scripts/shims/iconv-lite.ts';
 import { FUNCTION_NAMES } from '../../lib/names.ts';
 import { temporary } from './fixture.ts';
+import { DEFAULT_QUOTAS } from '../../lib/capabilities/reconcile.ts';
 
 const outDir = temporary('bundle');
 let sizes: readonly BundleSize[] = [];
@@ -35,6 +36,7 @@ function load(name: string): string {
   ];
   const env = {
     ...Object.fromEntries(variables.map((v) => [v, 'x'])),
+    PACE: JSON.stringify(DEFAULT_QUOTAS),
     PROBE_INTERVAL_MS: '1000',
     SWEEP_SECONDS: '180',
     AWS_REGION: 'eu-west-1',

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { Engine, ManagedCluster } from '../../lib/index.ts';
 import { ARCHIVE_WORKFLOW_NAMES, FUNCTION_NAMES, WORKFLOW_NAMES } from '../../lib/names.ts';
 import { bundlesOf, exampleConfig, exampleStack, exampleTemplate, newApp, planeStack, resourcesOf } from './fixture.ts';
+import { DEFAULT_QUOTAS } from '../../lib/capabilities/reconcile.ts';
 
 const template = exampleTemplate();
 
@@ -46,6 +47,7 @@ describe('functions', () => {
         'FAILOVER_STATE_MACHINE_ARN',
         'LEDGER_TABLE',
         'NOTIFY_TOPIC_ARN',
+        'PACE',
         'RECONCILE_QUEUE_URL',
         'REPLACE_STATE_MACHINE_ARN',
         'SIGNALS_QUEUE_URL',
@@ -63,7 +65,7 @@ describe('functions', () => {
         ...['REPLACE_STATE_MACHINE_ARN', 'SWITCHOVER_STATE_MACHINE_ARN'],
       ],
     ],
-    ['operate', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'RECONCILE_QUEUE_URL']],
+    ['operate', ['DOCUMENT_PREFIX', 'LEDGER_TABLE', 'RECONCILE_QUEUE_URL', 'SIGNALS_QUEUE_URL']],
     ['ship-postgres', ['ARCHIVE_BUCKET', 'LEDGER_TABLE']],
     ['ship-galera', ['ARCHIVE_BUCKET', 'LEDGER_TABLE']],
     ['archive', ['ARCHIVE_BUCKET', 'BACKUP_STATE_MACHINE_ARN', 'DRILL_STATE_MACHINE_ARN']],
@@ -136,10 +138,25 @@ describe('queues', () => {
     });
   });
 
-  it('reconcile has no more environments than AWS answers', () => {
-    const mappings = resourcesOf(template, 'AWS::Lambda::EventSourceMapping');
-    const scaled = mappings.flatMap(([, m]) => m.Properties['ScalingConfig'] ?? []);
-    expect(scaled).toEqual([{ MaximumConcurrency: 2 }]);
+  const environmentsIn = (of: Template): readonly unknown[] =>
+    resourcesOf(of, 'AWS::Lambda::EventSourceMapping').map(([, m]) => m.Properties['ScalingConfig']);
+  const paceIn = (of: Template): unknown => {
+    const functions = resourcesOf(of, 'AWS::Lambda::Function');
+    const [, found] = functions.find(([, f]) => f.Properties['FunctionName'] === 'rejoin-reconcile') ?? [];
+    const { Variables } = found?.Properties['Environment'] as { readonly Variables: { readonly PACE: string } };
+    return JSON.parse(Variables.PACE);
+  };
+
+  it('reconcile has no more environments than AWS answers, and signals none that ask EC2 message by message', () => {
+    expect(environmentsIn(template)).toEqual([{ MaximumConcurrency: 2 }, { MaximumConcurrency: 2 }]);
+    expect(paceIn(template)).toEqual(DEFAULT_QUOTAS);
+  });
+
+  it('reconcile keeps to the quotas that the account has', () => {
+    const raised = Template.fromStack(planeStack({ quotas: { registrationsPerSecond: 40, environments: 7 } }).stack);
+    expect(environmentsIn(raised)).toContainEqual({ MaximumConcurrency: 7 });
+    expect(paceIn(raised)).toEqual({ ...DEFAULT_QUOTAS, registrationsPerSecond: 40, environments: 7 });
+    expect(() => planeStack({ quotas: { environments: 1 } })).toThrow('quotas.environments is 1: give a number from 2');
   });
 });
 

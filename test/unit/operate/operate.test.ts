@@ -137,6 +137,18 @@ describe('other requests', () => {
     ).toEqual([...byUrgency].sort());
   });
 
+  it('asks for no more of them at once than EC2 launches, and for the others in their order', async () => {
+    const { cloud, ask } = setUp();
+    for (let n = 10; n < 30; n += 1) healthyCluster(cloud.aws, aSpec({ name: `c${n}` }));
+    await ask({ action: 'release-brake', by: 'ada' });
+    expect(cloud.aws.requests).toHaveLength(5);
+    const later = cloud.aws.callsOf('ReconcileRequests.sendLater').map((c) => c.args);
+    expect(later.map(([, seconds]) => seconds)).toEqual([1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7, 8, 9, 9, 10, 11]);
+    expect(later[0]?.[2]).toMatch(/^operate-release-brake-.+-c\d\d$/);
+    const asked = [...cloud.aws.requests.map((r) => r.cluster), ...later.map(([cluster]) => cluster)];
+    expect(new Set(asked).size).toBe(21);
+  });
+
   it('acknowledges an escalation, on its record, or says that there is none', async () => {
     const { cloud, a, ask } = setUp();
     expect(await ask({ action: 'acknowledge', cluster: 'orders', by: 'ada' })).toMatchObject({ accepted: false });
