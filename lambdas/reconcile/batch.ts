@@ -51,7 +51,8 @@ export async function reconcileBatch(
           if (await needsNoLook(cluster, asked, ports, { looks, putOffs })) return;
         }
         const isBacklog = sent.some((ms) => hasWaited(ms, nowMs));
-        await reconcile(cluster, ports, { isBacklog, isWanted: isWanted(causes) });
+        const askedAtMs = Math.max(0, ...sent.map((ms) => ms ?? 0));
+        await reconcile(cluster, ports, { isBacklog, isWanted: isWanted(causes), askedAtMs });
       } catch (error) {
         ports.log.error('reconcile failed; its requests return to the queue', { cluster, error });
         ports.metrics.count('ReconcileFailed', 1, { cluster });

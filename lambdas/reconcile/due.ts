@@ -1,7 +1,9 @@
 /**
  * When to come back, named so that many wishes become one. Every reconcile that waits asks to come back, and while a node
  * fails the watch starts one every few seconds: without this, each would begin a chain of its own that never ends. Wishes
- * are put off to the end of a slot of time and carry the slot's name, which the FIFO queue deduplicates (5 minutes).
+ * are put off to the end of a slot of time and carry the slot's name, which the FIFO queue deduplicates (5 minutes). So the time that
+ * a slot is counted from must not lie before what was asked under its name has been looked into: a function whose clock is behind
+ * takes SQS's time of the request that it serves.
  */
 const SHORT_SLOT_SECONDS = 1;
 const LONG_SLOT_SECONDS = 10;

@@ -25,6 +25,8 @@ const OBSTRUCTED = 'ReconcileObstructed';
 export interface Circumstances {
   /** Requests for the cluster have waited, and more may: the look is noted, so that it answers those too. */
   readonly isBacklog: boolean;
+  /** When SQS took the newest of them, by its clock: this function's own may be behind. */
+  readonly askedAtMs?: number;
   /** A person has asked for it: it is not put off, and comes back as such until it has had its turn. */
   readonly isWanted?: boolean;
 }
@@ -45,7 +47,7 @@ interface Attempt {
 export async function reconcile(
   cluster: string,
   given: ReconcilePorts,
-  { isBacklog, isWanted = false }: Circumstances = { isBacklog: false },
+  { isBacklog, isWanted = false, askedAtMs = 0 }: Circumstances = { isBacklog: false },
 ): Promise<Outcome> {
   const startedAtMs = given.clock.nowMs();
   const { ports, calls } = counted(given);
@@ -54,7 +56,7 @@ export async function reconcile(
     calls: Object.fromEntries(calls),
   }));
   if (outcome.kind === 'requeueAfter') {
-    const { delaySeconds, cause } = due(cluster, outcome.seconds, given.clock.nowMs());
+    const { delaySeconds, cause } = due(cluster, outcome.seconds, Math.max(given.clock.nowMs(), askedAtMs));
     const rank = isWanted && isHeldUp ? WANTED : '';
     await ports.requests.sendLater(cluster, delaySeconds, `${rank}${cause}`);
   }

@@ -107,6 +107,20 @@ describe('a look answers nothing', () => {
   });
 });
 
+it('asks to come back under a name that was not used up before, though its clock is behind that of SQS', async () => {
+  const { cloud, aws } = world();
+  const away = (): void => aws.failNext('Specs.get', new CloudUnavailable('throttled'));
+  away();
+  await reconcileBatch([request(START_MS)], cloud);
+  const [first] = aws.delayedRequests;
+  // What was asked for under the first name has come, by SQS's clock, and this function's says that it is not yet due.
+  away();
+  await reconcileBatch([request(START_MS + CLOCKS_APART_MS - 100, first?.cause)], cloud);
+  const [, second] = aws.delayedRequests;
+  expect(first?.cause).toMatch(/^due-/);
+  expect(second?.cause).not.toBe(first?.cause);
+});
+
 it('every request has a look that began after it was sent, wherever the clocks stand', async () => {
   await fc.assert(
     fc.asyncProperty(
