@@ -158,6 +158,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'register targets for half a minute, to be renewed',
+    caughtBy: 23,
     breaks: ['9'],
     spoil: (w) => {
       let renewedMs = w.clock.nowMs();
@@ -167,6 +168,15 @@ export const SABOTAGES: readonly Sabotage[] = [
         w.clock.in(1000, look);
       };
       look();
+    },
+  },
+  {
+    name: 'say nothing of volumes that are left',
+    caughtBy: 53,
+    breaks: ['liveness'],
+    spoil: (w) => {
+      w.intercept = ({ operation, args }, go) =>
+        operation === 'ledger.record' && /\/(unused|left)-vol/.test(String(args[2])) ? Promise.resolve() : go();
     },
   },
   {

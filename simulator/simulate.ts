@@ -16,7 +16,7 @@ export interface Night {
   readonly end: string;
   readonly healedAfterMs: number | null;
   readonly writes: number;
-  /** Data volumes left over that no record mentions. */
+  /** Data volumes that nobody uses, and that people were not told of: where the cluster has healed, a violation. */
   readonly leftovers: number;
   readonly fingerprint: string;
   readonly story: readonly string[];
@@ -85,6 +85,11 @@ async function heal(world: World): Promise<Pick<Night, 'end' | 'healedAfterMs'>>
   });
   if (guard.violations.length > 0) return { end: 'a rule was broken', healedAfterMs: null };
   const left = unfinished(world);
+  const unused = leftovers(world);
+  if (left.length === 0 && unused.length > 0) {
+    guard.violate('liveness', `${unused.join(', ')}: data volumes that nobody uses, and nobody was told of`);
+    return { end: 'healed, and a volume is left over', healedAfterMs: null };
+  }
   if (left.length === 0) return { end: 'healed', healedAfterMs: (goodSinceMs ?? startedMs) - startedMs };
   const person = strayed(world);
   if (person !== null) return { end: person, healedAfterMs: null };

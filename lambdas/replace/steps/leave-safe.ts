@@ -29,7 +29,10 @@ export const leaveSafe: Step<ReplaceState> = async (state, context) => {
       adoptable(i, context.incident, state.node) &&
       (i.id === claim.joiner || i.launchedAtMs >= toSecond(context.startedAtMs)),
   );
-  if (launched.length === 0) return { command: null };
+  if (launched.length === 0) {
+    await tellOfKept(state, context);
+    return { command: null };
+  }
   const spec = await loadSpec(context);
   const { engine, nodes, reference } = await look(context, spec, launched);
   const others = all.filter((i) => !launched.includes(i));
@@ -89,7 +92,15 @@ async function takeBack(
     'it was launched for this incident and never became a member',
   );
   await markOwnDisk(state, context, spec, instance);
+  await tellOfKept(state, context);
   await context.ports.instances.terminate(instance.id);
+}
+
+/** The lost node's data wait for the next try, and if none comes, for a person. */
+async function tellOfKept({ volume, node }: ReplaceState, context: StepContext): Promise<void> {
+  if (volume === null) return;
+  const whose = node === null ? 'a lost node' : node;
+  await record(context, `left-${volume}`, `leaves the volume ${volume}`, `the data of ${whose}, kept for the next try`);
 }
 
 /** Its own data disk outlives it and holds nothing whole: no later try may take it for the lost node's data. */

@@ -8,6 +8,7 @@ import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { DEADLINES } from '../../recovery/wait.ts';
 import type { ReplaceState } from '../state.ts';
+import { tellOfUnused } from '../unused-volumes.ts';
 import { joinerOf } from './await-running.ts';
 import { retireLeftOver } from './retire-left-over.ts';
 import { retireVolume } from './retire-volume.ts';
@@ -17,7 +18,7 @@ export const retire: Step<ReplaceState> = async (state, context) => {
   if (state.mode === 'retire') return retireLeftOver(state, context);
   const joiner = joinerOf(state);
   const node = state.node === joiner ? await placeOf(context, joiner) : state.node;
-  if (node === null) return { ready: true };
+  if (node === null) return done(state, context);
   const instance = await describe(context, node);
   if (instance?.state === 'stopped') await terminate(state, context, instance);
   const gone = instance === null || instance.state === 'terminated';
@@ -29,15 +30,21 @@ export const retire: Step<ReplaceState> = async (state, context) => {
       `leaves ${node}`,
       `EC2 says ${instance.state}: expected stopped or terminated`,
     );
-    return { ready: true };
+    return done(state, context);
   }
   await retireVolume(state, context, { id: joiner, serves: () => joinerServes(context, joiner) });
-  return { ready: true };
+  return done(state, context);
 };
 
 async function joinerServes(context: StepContext, joiner: string): Promise<boolean> {
   const instance = await describe(context, joiner);
   return instance !== null && (await serves(context, await loadSpec(context), instance));
+}
+
+/** Of the two that this workflow had in hand the record says already what became of them. */
+async function done({ lost, volume }: ReplaceState, context: StepContext): Promise<Partial<ReplaceState>> {
+  await tellOfUnused(context, [lost?.volume ?? null, volume]);
+  return { ready: true };
 }
 
 /**

@@ -136,7 +136,11 @@ describe('what goes wrong on the way', () => {
     await world.aws.clock.sleep(5000);
     await world.cloud.instances.ofCluster('orders');
     expect(world.launched().map((i) => i.state)).toEqual(['terminated']);
-    expect(world.aws.volumes.get(lost.volumes[0]?.volumeId ?? '')).toMatchObject({ state: 'available' });
+    const kept = lost.volumes[0]?.volumeId ?? '';
+    expect(world.aws.volumes.get(kept)).toMatchObject({ state: 'available' });
+    expect(world.record(INCIDENT)).toContain(
+      `leaves the volume ${kept}: the data of ${lost.id}, kept for the next try`,
+    );
     expect(world.aws.published).toHaveLength(1);
     expect(world.ledger().claim).toBeNull();
   });

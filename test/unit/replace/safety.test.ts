@@ -199,6 +199,25 @@ describe('safety', () => {
     expect(world.aws.volumes.has(id)).toBe(!deleted);
   });
 
+  it('rule 8: volumes of the cluster that nobody uses stay, and people are told of each', async () => {
+    const world = new World();
+    const lost = world.node(2);
+    world.terminates(lost.id);
+    const free = { state: 'available', zone: 'eu-west-1c', attachedTo: null, device: null } as const;
+    const marked = { 'rejoin:cluster': 'orders', 'rejoin:unusable': 'orders-e7' };
+    world.aws.volumes.set('vol-left', { id: 'vol-left', tags: marked, ...free });
+    world.aws.volumes.set('vol-theirs', { id: 'vol-theirs', tags: { 'rejoin:cluster': 'billing' }, ...free });
+    const ended = await run(world, 'replace', lost);
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(world.aws.callsOf('Volumes.delete')).toEqual([]);
+    const told = world.record(INCIDENT).filter((line) => line.startsWith('leaves the volume'));
+    expect(told).toEqual([
+      'leaves the volume vol-left: it is attached to nobody in eu-west-1c, and is marked rejoin:unusable: ' +
+        'delete it when nothing on it is needed any more',
+    ]);
+    expect(world.aws.published.at(-1)?.body).toContain(told[0]?.split(':')[0]);
+  });
+
   it('rule 12: every destructive act is on the record with its reason before it happens', async () => {
     const world = new World();
     world.dies(world.node(2).id, 'silent');
