@@ -37,10 +37,10 @@ export function unfinished(w: World): readonly string[] {
 
 /**
  * Data volumes of the cluster that nobody uses, and that no record tells people of as left. None where a person has stopped a
- * workflow, which could not tell what it left, or has given up nodes in a bootstrap: whoever does that looks after what they leave.
+ * workflow, which could not tell what it left, or started a bootstrap: whoever does that looks after what they leave.
  */
 export function leftovers(w: World): readonly string[] {
-  const byHand = (e: FakeExecution): boolean => e.state === 'ABORTED' || (e.input.giveUp ?? []).length > 0;
+  const byHand = (e: FakeExecution): boolean => e.state === 'ABORTED' || isBootstrapByHand(e.input);
   if ([...w.aws.executions.values()].some(byHand)) return [];
   const told = [...w.aws.incidents.values()].flatMap((entries) => [...entries.values()].map((e) => e.what));
   return [...w.aws.volumes.values()]
@@ -48,6 +48,9 @@ export function leftovers(w: World): readonly string[] {
     .filter((v) => !told.includes(`leaves the volume ${v.id}`))
     .map((v) => v.id);
 }
+
+const isBootstrapByHand = ({ mode, incident }: FakeExecution['input']): boolean =>
+  mode === 'bootstrap' && incident.startsWith('manual-');
 
 /** Why a person is needed, when that is legitimate and somebody was told; null otherwise. */
 export function strayed(w: World): string | null {

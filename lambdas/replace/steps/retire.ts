@@ -49,12 +49,13 @@ async function done({ lost, volume }: ReplaceState, context: StepContext): Promi
 
 /**
  * The stopped instance that one rejoined in place was launched for: that replacement gave way to a failover before it came to
- * this step. Null when there is none.
+ * this step. While it ends it is waited for, so that its volume is told of. Null when there is none.
  */
 async function placeOf(context: StepContext, joiner: string): Promise<string | null> {
   const replaced = (await describe(context, joiner))?.tags[REPLACES_TAG];
   if (replaced === undefined) return null;
-  return (await describe(context, replaced))?.state === 'stopped' ? replaced : null;
+  const state = (await describe(context, replaced))?.state;
+  return state === 'stopped' || state === 'shutting-down' ? replaced : null;
 }
 
 async function terminate(state: ReplaceState, context: StepContext, instance: Instance): Promise<void> {
