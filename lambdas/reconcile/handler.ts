@@ -26,15 +26,13 @@ const env = environment(
 const { REPLACE_STATE_MACHINE_ARN: replace, BOOTSTRAP_STATE_MACHINE_ARN: bootstrap } = env;
 const ports = {
   ...{ clock, specs: awsSpecs(ssm), instances: awsInstances(ec2), targetGroups: awsTargetGroups(elb) },
-  ...{ dns: awsDnsZones(route53), ledger: awsLedger(dynamodb, env.LEDGER_TABLE, clock) },
+  ...{ pace: paceOf(clock, env.PACE), dns: awsDnsZones(route53), ledger: awsLedger(dynamodb, env.LEDGER_TABLE, clock) },
   workflows: awsWorkflows(sfn, { replace, bootstrap, failover: env.FAILOVER_STATE_MACHINE_ARN }),
   requests: awsReconcileRequests(sqs, { reconcile: env.RECONCILE_QUEUE_URL, signals: env.SIGNALS_QUEUE_URL }, clock),
   ...{ secrets: awsSecrets(secretsManager, clock), prober: databaseProber(), admin: postgresAdmin() },
   ...{ notifications: awsNotifications(sns, env.NOTIFY_TOPIC_ARN), log: powertoolsLog(), metrics: powertoolsMetrics() },
-  pace: paceOf(clock, env.PACE),
 };
 const [looks, putOffs] = [new Map<string, number>(), new Map<string, number>()];
-
 export const handler = async (event: SQSEvent): Promise<SQSBatchResponse> => {
   const failed = await reconcileBatch(event.Records, ports, looks, putOffs);
   return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
