@@ -40,7 +40,7 @@ async function main(): Promise<void> {
     .option('--seeds <n>', 'how many nights', '100')
     .option(
       '--sabotage [name]',
-      `puts plausible bugs into the plane, or this one: each must be caught within ${TRIAL_SEEDS} nights`,
+      `puts plausible bugs into the plane, or this one: each must be caught by the seeds up to ${TRIAL_SEEDS}`,
     )
     .option('--from <seed>', 'the first of them', '1')
     .option('--seed <seed>', 'this one alone, with its story')

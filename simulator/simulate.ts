@@ -24,7 +24,7 @@ export interface Night {
 
 export interface NightOptions {
   readonly steps?: number;
-  /** By the seed unless given: Galera's are the odd ones. */
+  /** `engineOf` the seed unless given. */
   readonly engine?: EngineName;
   /** Spoils the plane before the night begins. */
   readonly sabotage?: (world: World) => void;
@@ -36,9 +36,12 @@ export const LIVENESS_MS = 90 * 60_000;
 /** A cluster that waits for a person, and in which nothing has changed for so long, goes on waiting. */
 const WAITS_MS = 20 * 60_000;
 
+/** Whose night a seed is, when nobody asks for another. */
+export const engineOf = (seed: number): EngineName => (seed % 2 === 1 ? 'galera' : 'postgres');
+
 export async function simulate(seed: number, options: NightOptions = {}): Promise<Night> {
   const steps = options.steps ?? STEPS;
-  const world = new World(seed, options.engine ?? (seed % 2 === 1 ? 'galera' : 'postgres'));
+  const world = new World(seed, options.engine ?? engineOf(seed));
   options.sabotage?.(world);
   const { random, clock, guard, story } = world;
   world.weather = weatherOf(

@@ -12,7 +12,7 @@ describe('a sabotaged plane is caught', () => {
   });
 
   it('and a plane that is not spoilt is not', { timeout: 60_000 }, async () => {
-    const verdict = await onTrial({ name: 'nothing', breaks: ['1', '2', '3', 'launch'], spoil: () => undefined }, 2);
+    const verdict = await onTrial({ name: 'nothing', breaks: ['1', '2', '3', 'launch'], spoil: () => undefined }, 4);
     expect(verdict).toEqual({ name: 'nothing', engine: 'galera', caught: null, nights: 2 });
     expect(tableOf([verdict])).toContain('NOT CAUGHT');
   });
