@@ -16,6 +16,9 @@ const PARAMS = { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_check
 /** The most that a frame of so many bytes may have (ZSTD_COMPRESSBOUND in zstd.h, and its checksum). */
 const boundOf = (bytes: number): number => bytes + (bytes >> 8) + 2 ** 10;
 
+/** From chunks, one behind the other, to what is stored; `take`: where it is to lie. */
+export type Frame = (chunks: readonly Uint8Array[], take: (bytes: number) => Buffer) => Promise<Uint8Array>;
+
 /**
  * One frame. Frames put one behind the other are one stream to every reader of the format (RFC 8878, 3).
  *

@@ -1,6 +1,7 @@
 /** What pieces and open pieces share on their way to the bucket: the order, the bytes on the way, the first failure. */
 import type { ArchiveBucket, Clock } from '../../cloud/ports.ts';
 import { CloudUnavailable } from '../../cloud/ports.ts';
+import type { Frame } from './compress.ts';
 import { zstdFrame } from './compress.ts';
 import { Gate } from './gate.ts';
 import { Room } from './room.ts';
@@ -18,6 +19,8 @@ export interface QueueOptions {
   readonly mostBytes?: number;
   /** Pieces compressed at once: each keeps a core busy. */
   readonly compressors?: number;
+  /** How bytes become what is stored, in room that `take` gives. A zstd frame unless said. */
+  readonly frame?: Frame;
   /** Requests to S3 at once. */
   readonly uploads?: number;
   /** Is told of each piece when it is confirmed. */
@@ -40,6 +43,7 @@ export class Conveyor {
   readonly bucket: ArchiveBucket;
   readonly #clock: Clock;
   readonly #stored: (piece: StoredPiece) => void;
+  readonly #frame: Frame;
   readonly #compressors: Gate;
   readonly #uploads: Gate;
   readonly #mostBytes: number;
@@ -54,6 +58,7 @@ export class Conveyor {
     this.bucket = options.bucket;
     this.#clock = options.clock;
     this.#stored = options.stored ?? (() => undefined);
+    this.#frame = options.frame ?? zstdFrame;
     this.#compressors = new Gate(options.compressors ?? 2);
     this.#uploads = new Gate(options.uploads ?? 8);
     this.#mostBytes = options.mostBytes ?? MOST_BYTES;
@@ -95,7 +100,7 @@ export class Conveyor {
     const rawBytes = bytesOf(chunks);
     this.carry(rawBytes);
     try {
-      const frame = await this.#compressors.run(() => zstdFrame(chunks, (bytes) => this.#room.take(bytes)));
+      const frame = await this.#compressors.run(() => this.#frame(chunks, (bytes) => this.#room.take(bytes)));
       this.carry(frame.length);
       return frame;
     } finally {

@@ -10,6 +10,7 @@ import type {
   Secrets,
   Specs,
 } from '../../cloud/ports.ts';
+import type { Frame } from './compress.ts';
 
 export interface ShipPorts {
   readonly clock: Clock;
@@ -21,6 +22,8 @@ export interface ShipPorts {
   readonly bucket: ArchiveBucket;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Where no zstd is to be had or to be waited for: a simulation. */
+  readonly frame?: Frame;
   /** Starts the successor: this function again, for the same cluster. */
   handOver(cluster: string): Promise<void>;
 }

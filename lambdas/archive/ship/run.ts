@@ -128,7 +128,10 @@ async function go(going: Going, ports: ShipPorts, engine: ShipEngine): Promise<S
   const againMs = Math.min(clock.nowMs() + DRAIN_AGAIN.afterMs, endMs);
   let again = going.mode === 'drain' && going.archive.rpoSeconds < DRAIN_AGAIN.belowSeconds;
   for (;;) {
-    const queue = pieceQueue({ bucket: ports.bucket, clock, stored: (piece) => telemetry.stored(piece) });
+    const queue = pieceQueue({
+      ...{ bucket: ports.bucket, clock, stored: (piece) => telemetry.stored(piece) },
+      ...(ports.frame === undefined ? {} : { frame: ports.frame }),
+    });
     const before = telemetry.objects;
     const end = await once({ ...going, ...ports, queue, stop, covered: (ms) => telemetry.covered(ms) }, engine, endMs);
     if (telemetry.objects > before) pauseMs = PAUSE.firstMs;

@@ -63,6 +63,9 @@ const DEFAULTS = { connect: lendingConnect, deadlineMs: 3000, statusMs: 1000, si
 const ANSWER_AGAIN_MS = 50;
 const UNDEFINED_FILE = '58P01';
 
+/** What a session can be asked for. */
+export type ReplicationSession = Pick<Replication, keyof Replication>;
+
 /** One session of replication. Streams once, and is over with that. */
 export class Replication {
   readonly #connection: Connection;

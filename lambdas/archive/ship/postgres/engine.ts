@@ -4,7 +4,7 @@
  */
 import type { DbCredentials } from '../../../cloud/ports.ts';
 import { StatementRefused } from '../../../engines/postgres/connection.ts';
-import type { Replication, ServerIdentity } from '../../../engines/postgres/replication.ts';
+import type { ReplicationSession, ServerIdentity } from '../../../engines/postgres/replication.ts';
 import type { ArchivePlace } from '../../../model/archive/keys.ts';
 import { lsnOfBytes } from '../../../model/archive/keys.ts';
 import { timelineAt, timelinePath } from '../../../model/archive/timeline.ts';
@@ -27,7 +27,7 @@ import { isWriter, sources } from './source.ts';
 /** Where a go begins. */
 interface Beginning {
   readonly node: AnsweringNode;
-  readonly replication: Replication;
+  readonly replication: ReplicationSession;
   readonly identity: ServerIdentity;
   readonly place: ArchivePlace;
   readonly path: TimelinePath;
@@ -113,7 +113,7 @@ async function begin(
   run: ShipRun,
   ports: PostgresShipPorts,
   credentials: DbCredentials,
-  { node, replication, fromEarliest }: From & { readonly replication: Replication },
+  { node, replication, fromEarliest }: From & { readonly replication: ReplicationSession },
 ): Promise<Beginning> {
   const { spec } = run;
   const identity = await replication.identify();
@@ -145,7 +145,9 @@ async function streamFrom(
   const border = borderBytes(identity.segmentBytes);
   const session = new Session(run, replication, {
     ...{ place, slot: ARCHIVE_SLOT, timeline: position.timeline, start, border, target },
-    fromWriter: isWriter(node, writer),
+    // Of an older timeline the server says that it has sent all, and means up to where it left it: what was acknowledged since lies
+    // on the next one (`XLogSendPhysical` of PostgreSQL's walsender.c).
+    fromWriter: isWriter(node, writer) && position.timeline === identity.timeline,
     memory: new SegmentMemory(border),
   });
   run.log.info('shipping', { cluster: run.spec.name, node: instanceId, ...position });

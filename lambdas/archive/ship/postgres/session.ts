@@ -1,7 +1,7 @@
 /** One stream of one timeline from one node into the queue: bytes in, pieces out, positions back. */
 import { keyOf, lsnOfBytes } from '../../../model/archive/keys.ts';
 import type { ArchivePlace } from '../../../model/archive/keys.ts';
-import type { Replication, StreamEnd, StreamEvents } from '../../../engines/postgres/replication.ts';
+import type { ReplicationSession, StreamEnd, StreamEvents } from '../../../engines/postgres/replication.ts';
 import type { ShipRun } from '../run.ts';
 import type { CutPiece } from './cutter.ts';
 import { WalCutter } from './cutter.ts';
@@ -35,7 +35,7 @@ const ASKED_MS = 5000;
 export class Session implements StreamEvents {
   readonly #run: ShipRun;
   readonly #facts: SessionFacts;
-  readonly #replication: Replication;
+  readonly #replication: ReplicationSession;
   readonly #cutter: WalCutter;
   readonly #cutAfterMs: number;
   readonly #idleMs: number;
@@ -48,7 +48,7 @@ export class Session implements StreamEvents {
   #waiting = 0;
   #over = false;
 
-  constructor(run: ShipRun, replication: Replication, facts: SessionFacts) {
+  constructor(run: ShipRun, replication: ReplicationSession, facts: SessionFacts) {
     this.#run = run;
     this.#facts = facts;
     this.#replication = replication;

@@ -3,7 +3,7 @@
  * the archive's end, so that whoever is promoted has what is not archived yet, and keeps no more than that.
  */
 import type { DbCredentials, PostgresAdmin } from '../../../cloud/ports.ts';
-import type { Replication } from '../../../engines/postgres/replication.ts';
+import type { ReplicationSession } from '../../../engines/postgres/replication.ts';
 import { lsnOfBytes } from '../../../model/archive/keys.ts';
 import type { Lsn } from '../../../model/lsn.ts';
 import { ARCHIVE_SLOT } from '../../../model/postgres.ts';
@@ -20,7 +20,7 @@ export async function keepSlot(
   admin: PostgresAdmin,
   { target, status }: AnsweringNode,
   credentials: DbCredentials,
-  replication: Replication,
+  replication: ReplicationSession,
 ): Promise<Lsn> {
   const there = status.slots.find((slot) => slot.name === ARCHIVE_SLOT);
   const isLost = there?.walStatus === 'lost';
