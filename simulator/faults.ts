@@ -218,6 +218,7 @@ export function calm(w: World): void {
   w.mute.clear();
   w.downZones.clear();
   w.side.calm();
+  w.archive?.calm();
   switchOn(w);
   endMaintenance(w);
   releaseBrake(w);

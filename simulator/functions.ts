@@ -140,6 +140,7 @@ export class Functions {
   off(): void {
     for (const actor of this.#actors) actor.die('Runtime.ExitError', 'the plane is switched off');
     this.#watch = null;
+    this.#world.archive?.off();
   }
 
   async #run(arn: string, name: string, input: RecoveryInput): Promise<'SUCCEEDED' | 'FAILED' | 'TIMED_OUT'> {

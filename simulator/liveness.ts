@@ -32,7 +32,7 @@ export function unfinished(w: World): readonly string[] {
     for (const [name, r] of zone) if (r.values.join() !== address) found.push(`${name} says ${r.values.join()}`);
   }
   if ([...w.aws.executions.values()].some((e) => e.state === 'RUNNING')) found.push('an execution runs');
-  return [...found, ...w.side.unfinished()];
+  return [...found, ...w.side.unfinished(), ...(w.archive?.unfinished() ?? [])];
 }
 
 /**

@@ -94,7 +94,7 @@ async function heal(world: World): Promise<Pick<Night, 'end' | 'healedAfterMs'>>
     return { end: 'healed, and a volume is left over', healedAfterMs: null };
   }
   if (left.length === 0) return { end: 'healed', healedAfterMs: (goodSinceMs ?? startedMs) - startedMs };
-  const person = strayed(world);
+  const person = (world.archive?.unfinished() ?? []).length > 0 ? null : strayed(world);
   if (person !== null) return { end: person, healedAfterMs: null };
   for (const line of lastWords(world)) world.story.tell('reconcile', line);
   guard.violate('liveness', `not healed after ${LIVENESS_MS / 60_000} minutes: ${left.join('; ')}`);

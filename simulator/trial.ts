@@ -1,4 +1,5 @@
 /** A sabotaged plane on trial: nights are played until one breaks a rule that the bug is expected to break. */
+import { ARCHIVE_SABOTAGES } from './archive/sabotage.ts';
 import { POSTGRES_SABOTAGES } from './postgres/sabotage.ts';
 import { SABOTAGES } from './sabotage.ts';
 import type { Sabotage } from './sabotage.ts';
@@ -9,7 +10,7 @@ import { engineOf, simulate } from './simulate.ts';
 export const TRIAL_SEEDS = 600;
 
 /** Of every engine. */
-export const EVERY_SABOTAGE: readonly Sabotage[] = [...SABOTAGES, ...POSTGRES_SABOTAGES];
+export const EVERY_SABOTAGE: readonly Sabotage[] = [...SABOTAGES, ...POSTGRES_SABOTAGES, ...ARCHIVE_SABOTAGES];
 
 export interface Verdict {
   readonly name: string;

@@ -8,6 +8,8 @@ import type { Instance, InstanceState } from '../lambdas/model/view.ts';
 import { FakeAws, FakeInstances, READER_GROUP, WRITER_GROUP, fakeCloud, healthyCluster } from '../test/fakes/index.ts';
 import type { FakeCloud } from '../test/fakes/index.ts';
 import type { Actor } from './actor.ts';
+import type { SimArchive } from './archive/archive.ts';
+import { archiveOf } from './archive/sides.ts';
 import { SimClock } from './clock.ts';
 import { Functions } from './functions.ts';
 import { GaleraModel } from './galera/cluster.ts';
@@ -65,6 +67,7 @@ export class World {
   readonly functions = new Functions(this);
   readonly surroundings = new Surroundings(this);
   readonly signalsQueue: Queue;
+  readonly archive: SimArchive | null;
   readonly reconcileQueue: Queue;
   weather: Weather = CALM;
   planeOn = true;
@@ -105,6 +108,8 @@ export class World {
     this.aws.stopMs = 4000;
     this.aws.terminateMs = 6000;
     this.surroundings.begin();
+    this.archive = archiveOf(this, seed);
+    this.archive?.begin();
   }
 
   get spec(): ClusterSpec {

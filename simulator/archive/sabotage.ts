@@ -1,0 +1,76 @@
+/** Plausible bugs of the archive: the simulator must catch every one. */
+import type { ReplicationSession, StreamRequest } from '../../lambdas/engines/postgres/replication.ts';
+import { parseKey } from '../../lambdas/model/archive/keys.ts';
+import type { Sabotage } from '../sabotage.ts';
+import type { World } from '../world.ts';
+import type { SimArchive } from './archive.ts';
+
+function archiveOf({ archive }: World): SimArchive {
+  if (archive === null) throw new Error('this sabotage is for worlds with an archive');
+  return archive;
+}
+
+export const ARCHIVE_SABOTAGES: readonly Sabotage[] = [
+  {
+    name: 'confirm what S3 has not taken',
+    caughtBy: 1,
+    breaks: ['10'],
+    spoil: (w) => {
+      w.intercept = ({ operation }, go) => (operation === 'bucket.put' ? go().catch(() => 'stored') : go());
+    },
+  },
+  {
+    name: 'overwrite what is there',
+    caughtBy: 1,
+    breaks: ['archive'],
+    spoil: (w) => {
+      const { bucket } = archiveOf(w);
+      w.intercept = ({ operation, args }, go) => {
+        const [key, body] = args as [string, Uint8Array];
+        if (operation === 'bucket.put' && w.aws.objects.has(key)) bucket.overwrite(key, body);
+        return go();
+      };
+    },
+  },
+  {
+    name: 'stream the rest of the old timeline as the new one’s',
+    caughtBy: 1,
+    breaks: ['archive', '10'],
+    spoil: (w) => {
+      w.intercept = async ({ operation }, go) => {
+        const answer = await go();
+        if (operation !== 'replication.open') return answer;
+        const session = answer as ReplicationSession;
+        const stream = session.stream.bind(session);
+        session.stream = async (request: StreamRequest, events) =>
+          stream({ ...request, timeline: (await session.identify()).timeline }, events);
+        return session;
+      };
+    },
+  },
+  {
+    name: 'ship without the lease',
+    caughtBy: 1,
+    breaks: ['lease'],
+    spoil: (w) => {
+      w.intercept = ({ operation }, go) => (operation === 'leases.take' ? go().then(() => true) : go());
+    },
+  },
+  {
+    name: 'retention takes the newest base',
+    caughtBy: 1,
+    breaks: ['archive'],
+    spoil: (w) => {
+      w.intercept = ({ operation, args }, go) => {
+        if (operation === 'bucket.remove') {
+          const newest = [...w.aws.objects.keys()]
+            .filter((key) => parseKey(key)?.object.kind === 'manifest')
+            .sort()
+            .at(-1);
+          if (newest !== undefined) args[0] = [...(args[0] as readonly string[]), newest];
+        }
+        return go();
+      };
+    },
+  },
+].map((s) => ({ ...s, engine: 'postgres' }) satisfies Sabotage);
