@@ -189,8 +189,9 @@ export class SimArchive {
 
   #logOf(actor: Actor): ShipPorts['log'] {
     const tell = (message: string, extra: Record<string, unknown> = {}): void => {
-      const why = extra['error'] === undefined ? (extra['why'] ?? '') : String(extra['error']);
-      this.#world.story.tell(actor.name, `${message} ${String(why)}`.trim());
+      const { error, why } = extra;
+      const detail = error instanceof Error ? String(error) : typeof why === 'string' ? why : '';
+      this.#world.story.tell(actor.name, `${message} ${detail}`.trim());
     };
     return { info: () => undefined, warn: tell, error: tell };
   }

@@ -10,7 +10,7 @@ function archiveOf({ archive }: World): SimArchive {
   return archive;
 }
 
-export const ARCHIVE_SABOTAGES: readonly Sabotage[] = [
+const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'confirm what S3 has not taken',
     caughtBy: 1,
@@ -73,4 +73,6 @@ export const ARCHIVE_SABOTAGES: readonly Sabotage[] = [
       };
     },
   },
-].map((s) => ({ ...s, engine: 'postgres' }) satisfies Sabotage);
+];
+
+export const ARCHIVE_SABOTAGES: readonly Sabotage[] = SABOTAGES.map((s) => ({ ...s, engine: 'postgres' }));
