@@ -42,6 +42,7 @@ export function ledgerSays(
 export const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'drop the epoch check',
+    caughtBy: 67,
     breaks: ['2'],
     spoil: (w) => {
       const first = new WeakMap<object, unknown>();
@@ -62,6 +63,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ignore the claim',
+    caughtBy: 309,
     breaks: ['5', 'launch'],
     spoil: (w) => {
       ledgerSays(w, ({ execution }, ledger) =>
@@ -105,6 +107,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ignore the brake',
+    caughtBy: 37,
     breaks: ['7'],
     spoil: (w) => {
       w.intercept = async ({ operation, actor }, go) => {
@@ -119,6 +122,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'use a client token of its own with each launch',
+    caughtBy: 49,
     breaks: ['launch'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {
@@ -158,7 +162,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'register targets for half a minute, to be renewed',
-    caughtBy: 23,
+    caughtBy: 13,
     breaks: ['9'],
     spoil: (w) => {
       let renewedMs = w.clock.nowMs();
@@ -172,7 +176,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'say nothing of volumes that are left',
-    caughtBy: 53,
+    caughtBy: 11,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) =>

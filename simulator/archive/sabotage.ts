@@ -1,19 +1,12 @@
-/** Plausible bugs of the archive: the simulator must catch every one. */
+/** Plausible bugs of the archive: the simulator must catch every one, in one of the nights that have an archive. */
 import type { ReplicationSession, StreamRequest } from '../../lambdas/engines/postgres/replication.ts';
 import { parseKey } from '../../lambdas/model/archive/keys.ts';
 import type { Sabotage } from '../sabotage.ts';
-import type { World } from '../world.ts';
-import type { SimArchive } from './archive.ts';
-
-function archiveOf({ archive }: World): SimArchive {
-  if (archive === null) throw new Error('this sabotage is for worlds with an archive');
-  return archive;
-}
 
 const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'confirm what S3 has not taken',
-    caughtBy: 1,
+    caughtBy: 2,
     breaks: ['10'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) => (operation === 'bucket.put' ? go().catch(() => 'stored') : go());
@@ -21,20 +14,19 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'overwrite what is there',
-    caughtBy: 1,
+    caughtBy: 52,
     breaks: ['archive'],
     spoil: (w) => {
-      const { bucket } = archiveOf(w);
       w.intercept = ({ operation, args }, go) => {
         const [key, body] = args as [string, Uint8Array];
-        if (operation === 'bucket.put' && w.aws.objects.has(key)) bucket.overwrite(key, body);
+        if (operation === 'bucket.put' && w.aws.objects.has(key)) w.archive?.bucket.overwrite(key, body);
         return go();
       };
     },
   },
   {
     name: 'stream the rest of the old timeline as the new one’s',
-    caughtBy: 1,
+    caughtBy: 2,
     breaks: ['archive', '10'],
     spoil: (w) => {
       w.intercept = async ({ operation }, go) => {
@@ -50,7 +42,7 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ship without the lease',
-    caughtBy: 1,
+    caughtBy: 2,
     breaks: ['lease'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) => (operation === 'leases.take' ? go().then(() => true) : go());
@@ -58,7 +50,7 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'retention takes the newest base',
-    caughtBy: 1,
+    caughtBy: 2,
     breaks: ['archive'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {

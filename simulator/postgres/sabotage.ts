@@ -36,7 +36,7 @@ const SHARED = ['leave the record out', 'drop the epoch check', 'ignore the brak
 const OWN: readonly Sabotage[] = [
   {
     name: 'skip the fence: believe that standbys are detached',
-    caughtBy: 7,
+    caughtBy: 12,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       const pg = modelOf(w);
@@ -52,7 +52,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'trust one standby fewer for the fence',
-    caughtBy: 1,
+    caughtBy: 26,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       const fewer = (sync: SyncState | null): SyncState | null =>
@@ -88,7 +88,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'change the setting and not the ledger',
-    caughtBy: 1,
+    caughtBy: 2,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) => (operation === 'ledger.setSync' ? Promise.resolve() : go());
@@ -96,7 +96,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'promote before the ledger names the writer',
-    caughtBy: 1,
+    caughtBy: 2,
     breaks: ['3'],
     spoil: (w) => {
       w.intercept = ({ actor, operation }, go) =>
@@ -105,7 +105,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'rejoin without a rewind',
-    caughtBy: 1,
+    caughtBy: 2,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {
