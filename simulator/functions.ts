@@ -42,7 +42,7 @@ const WATCH_MS = 60_000;
 /** Chance that a call of a slow twin is late by seconds: of the dozen that it makes most are not. */
 const SLOW_TWIN = 0.2;
 /** The watch looks every 100 ms what is due; here less often, which only costs time. */
-const WATCH_TICK_MS = 250;
+const WATCH_TICK_MS = 500;
 
 export class Functions {
   readonly #world: World;

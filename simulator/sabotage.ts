@@ -42,7 +42,7 @@ export function ledgerSays(
 export const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'drop the epoch check',
-    caughtBy: 67,
+    caughtBy: 5,
     breaks: ['2'],
     spoil: (w) => {
       const first = new WeakMap<object, unknown>();
@@ -63,7 +63,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ignore the claim',
-    caughtBy: 309,
+    caughtBy: 183,
     breaks: ['5', 'launch'],
     spoil: (w) => {
       ledgerSays(w, ({ execution }, ledger) =>
@@ -107,7 +107,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ignore the brake',
-    caughtBy: 37,
+    caughtBy: 53,
     breaks: ['7'],
     spoil: (w) => {
       w.intercept = async ({ operation, actor }, go) => {
@@ -122,7 +122,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'use a client token of its own with each launch',
-    caughtBy: 49,
+    caughtBy: 169,
     breaks: ['launch'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {
@@ -162,7 +162,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'register targets for half a minute, to be renewed',
-    caughtBy: 13,
+    caughtBy: 7,
     breaks: ['9'],
     spoil: (w) => {
       let renewedMs = w.clock.nowMs();
@@ -176,7 +176,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'say nothing of volumes that are left',
-    caughtBy: 11,
+    caughtBy: 55,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) =>

@@ -30,7 +30,7 @@ export interface NightOptions {
   readonly sabotage?: (world: World) => void;
 }
 
-export const STEPS = 8;
+export const STEPS = 6;
 /** Within this simulated time after the last fault everything must have healed. */
 export const LIVENESS_MS = 90 * 60_000;
 /** A cluster that waits for a person, and in which nothing has changed for so long, goes on waiting. */

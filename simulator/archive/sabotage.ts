@@ -6,7 +6,6 @@ import type { Sabotage } from '../sabotage.ts';
 const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'confirm what S3 has not taken',
-    caughtBy: 2,
     breaks: ['10'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) => (operation === 'bucket.put' ? go().catch(() => 'stored') : go());
@@ -26,7 +25,6 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'stream the rest of the old timeline as the new one’s',
-    caughtBy: 2,
     breaks: ['archive', '10'],
     spoil: (w) => {
       w.intercept = async ({ operation }, go) => {
@@ -42,7 +40,6 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ship without the lease',
-    caughtBy: 2,
     breaks: ['lease'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) => (operation === 'leases.take' ? go().then(() => true) : go());
@@ -50,7 +47,6 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'retention takes the newest base',
-    caughtBy: 2,
     breaks: ['archive'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {

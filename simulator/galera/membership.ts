@@ -47,8 +47,10 @@ export class GaleraMembership {
   }
 
   components(): readonly Component[] {
-    const all = [...this.nodes.values()].filter((n) => n.process !== 'none').flatMap((n) => n.component ?? []);
-    return [...new Set(all)];
+    const found = new Set<Component>();
+    for (const { process, component } of this.nodes.values())
+      if (process !== 'none' && component !== null) found.add(component);
+    return [...found];
   }
 
   serves(id: string): boolean {
@@ -115,7 +117,9 @@ export class GaleraMembership {
   }
 
   #merge(): void {
-    const primary = this.components().filter((c) => c.primary);
+    const all = this.components();
+    if (all.every((c) => c.primary)) return;
+    const primary = all.filter((c) => c.primary);
     for (const c of this.components().filter((x) => !x.primary)) {
       const ids = [...c.members].filter((m) => this.alive(m));
       const home = primary.find((p) =>

@@ -52,7 +52,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'trust one standby fewer for the fence',
-    caughtBy: 26,
+    caughtBy: 18,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       const fewer = (sync: SyncState | null): SyncState | null =>
@@ -67,19 +67,17 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'compare LSN before timeline',
-    caughtBy: 34,
+    caughtBy: 14,
     breaks: ['writes'],
     spoil: (w) => choosing(w, (a, b) => compareLsn(b.lsn, a.lsn) || b.timeline - a.timeline),
   },
   {
     name: 'promote whoever is behind',
-    caughtBy: 2,
     breaks: ['writes'],
     spoil: (w) => choosing(w, (a, b) => a.timeline - b.timeline || compareLsn(a.lsn, b.lsn)),
   },
   {
     name: 'wait for a standby that is gone',
-    caughtBy: 2,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ actor, operation }, go) =>
@@ -88,7 +86,6 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'change the setting and not the ledger',
-    caughtBy: 2,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) => (operation === 'ledger.setSync' ? Promise.resolve() : go());
@@ -96,7 +93,6 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'promote before the ledger names the writer',
-    caughtBy: 2,
     breaks: ['3'],
     spoil: (w) => {
       w.intercept = ({ actor, operation }, go) =>
@@ -105,7 +101,6 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'rejoin without a rewind',
-    caughtBy: 2,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {

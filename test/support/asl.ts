@@ -104,7 +104,7 @@ async function perform(
     try {
       const { Payload } = fill(state.Parameters, value, context) as { readonly Payload: Json };
       // What crosses is JSON: a value that does not survive it must not help the code under test.
-      const answer: unknown = JSON.parse(JSON.stringify(await machine.invoke(structuredClone(Payload))));
+      const answer: unknown = overTheWire(await machine.invoke(overTheWire(Payload)));
       return { next: state.Next, value: at(state.OutputPath, { Payload: answer }) };
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
@@ -121,6 +121,8 @@ async function perform(
     }
   }
 }
+
+const overTheWire = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 
 function caught(catchers: readonly Catcher[], error: Error, value: unknown): { next: string; value: unknown } {
   const catcher = catchers.find((c) => matches(c.ErrorEquals, error.name));
