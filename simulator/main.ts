@@ -20,6 +20,7 @@ interface Options {
   readonly workers: string;
   readonly report?: string;
   readonly shrink?: boolean;
+  readonly archive?: boolean;
   readonly keepGoing?: boolean;
   readonly sabotage?: string | true;
 }
@@ -47,12 +48,14 @@ async function main(): Promise<void> {
     .option('--steps <n>', 'faults in a night', String(STEPS))
     .option('--workers <n>', 'threads that play them', String(availableParallelism()))
     .option('--report <file>', 'writes the result as JSON')
+    .option('--archive', "plays PostgreSQL's archive too")
     .option('--shrink', 'looks for a shorter night that breaks the same rule')
     .option('--keep-going', 'does not stop at the first broken rule')
     .parse();
   const options: Options = command.opts();
   if (options.sabotage !== undefined) return spoil(options.sabotage === true ? null : options.sabotage, options.report);
-  const engine = options.engine === 'both' ? {} : { engine: options.engine };
+  const { archive = false } = options;
+  const night = { archive, ...(options.engine === 'both' ? {} : { engine: options.engine }) };
   const steps = whole('steps', options.steps);
   const single = options.seed === undefined ? null : whole('seed', options.seed);
   const first = single ?? whole('from', options.from);
@@ -63,13 +66,13 @@ async function main(): Promise<void> {
   const progress = setInterval(() => tellProgress(nights, count, startedMs), PROGRESS_MS);
   let isInterrupted = false;
   process.once('SIGINT', () => (isInterrupted = true));
-  for await (const { story, ...night } of nightsOf({ first, count, workers, options: { steps, ...engine } })) {
-    nights.push(night);
+  for await (const { story, ...played } of nightsOf({ first, count, workers, options: { steps, ...night } })) {
+    nights.push(played);
     if (single !== null) console.log(story.join('\n'));
     if (isInterrupted) break;
-    if (night.violations.length === 0) continue;
-    const shortest = options.shrink === true ? await shrink(night.seed, { steps, ...engine }) : null;
-    tell(night, shortest?.story ?? story, single === null && options.keepGoing !== true);
+    if (played.violations.length === 0) continue;
+    const shortest = options.shrink === true ? await shrink(played.seed, { steps, ...night }) : null;
+    tell(played, shortest?.story ?? story, single === null && options.keepGoing !== true);
     if (options.keepGoing !== true) break;
   }
   clearInterval(progress);

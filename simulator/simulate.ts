@@ -26,6 +26,8 @@ export interface NightOptions {
   readonly steps?: number;
   /** `engineOf` the seed unless given. */
   readonly engine?: EngineName;
+  /** PostgreSQL's archive is played too, which doubles what a night costs. */
+  readonly archive?: boolean;
   /** Spoils the plane before the night begins. */
   readonly sabotage?: (world: World) => void;
 }
@@ -41,7 +43,7 @@ export const engineOf = (seed: number): EngineName => (seed % 2 === 1 ? 'galera'
 
 export async function simulate(seed: number, options: NightOptions = {}): Promise<Night> {
   const steps = options.steps ?? STEPS;
-  const world = new World(seed, options.engine ?? engineOf(seed));
+  const world = new World(seed, options.engine ?? engineOf(seed), options.archive);
   options.sabotage?.(world);
   const { random, clock, guard, story } = world;
   world.weather = weatherOf(

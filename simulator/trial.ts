@@ -23,13 +23,13 @@ export interface Verdict {
 
 /** Plays the seed that is known to catch it first, then those of its engine among the first `seeds`, until one does. */
 export async function onTrial(sabotage: Sabotage, seeds = TRIAL_SEEDS): Promise<Verdict> {
-  const { name, breaks, spoil, caughtBy, engine = 'galera' } = sabotage;
+  const { name, breaks, spoil, caughtBy, archive = false, engine = 'galera' } = sabotage;
   const all = Array.from({ length: seeds }, (_, i) => i + 1).filter((seed) => engineOf(seed) === engine);
   const known = all.filter((seed) => seed === caughtBy);
   const order = [...known, ...all.filter((seed) => seed !== caughtBy)];
   let nights = 0;
   for (const seed of order) {
-    const { violations } = await simulate(seed, { sabotage: spoil, engine });
+    const { violations } = await simulate(seed, { sabotage: spoil, engine, archive });
     nights += 1;
     const found = violations.find((v) => breaks.includes(v.rule));
     if (found !== undefined) return { name, engine, caught: { seed, rule: found.rule, what: found.what }, nights };

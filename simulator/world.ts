@@ -87,7 +87,7 @@ export class World {
   readonly startedByHand = new Set<string>();
   readonly downZones = new Set<string>();
 
-  constructor(seed: number, engine: EngineName) {
+  constructor(seed: number, engine: EngineName, archive = false) {
     this.random = new Random(seed);
     this.engine = engine;
     this.side = engine === 'galera' ? galeraSide(this) : postgresSide(this);
@@ -108,7 +108,7 @@ export class World {
     this.aws.stopMs = 4000;
     this.aws.terminateMs = 6000;
     this.surroundings.begin();
-    this.archive = archiveOf(this, seed);
+    this.archive = archive ? archiveOf(this, seed) : null;
     this.archive?.begin();
   }
 

@@ -1,4 +1,4 @@
-/** Plausible bugs of the archive: the simulator must catch every one, in one of the nights that have an archive. */
+/** Plausible bugs of the archive: the simulator must catch every one. */
 import type { ReplicationSession, StreamRequest } from '../../lambdas/engines/postgres/replication.ts';
 import { parseKey } from '../../lambdas/model/archive/keys.ts';
 import type { Sabotage } from '../sabotage.ts';
@@ -63,4 +63,8 @@ const SABOTAGES: readonly Sabotage[] = [
   },
 ];
 
-export const ARCHIVE_SABOTAGES: readonly Sabotage[] = SABOTAGES.map((s) => ({ ...s, engine: 'postgres' }));
+export const ARCHIVE_SABOTAGES: readonly Sabotage[] = SABOTAGES.map((s) => ({
+  ...s,
+  engine: 'postgres',
+  archive: true,
+}));
