@@ -71,12 +71,12 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
       return { cluster: toLedger(cluster, find(stateKey(cluster))), brake: toBrake(find(brakeKey)) };
     },
 
-    async setWriter(cluster, epoch, writer) {
+    async setWriter(cluster, epoch, writer, volume = null) {
       const written = await update({
         key: stateKey(cluster),
-        set: 'SET #writer = :writer, #epoch = :next REMOVE #accepted',
+        set: 'SET #writer = :writer, #writerVolume = :volume, #epoch = :next REMOVE #accepted',
         condition: epoch === 0 ? 'attribute_not_exists(#epoch) OR #epoch = :epoch' : '#epoch = :epoch',
-        values: { ':writer': writer, ':epoch': epoch, ':next': epoch + 1 },
+        values: { ':writer': writer, ':volume': volume, ':epoch': epoch, ':next': epoch + 1 },
       });
       if (written !== null) return epoch + 1;
       throw new Conflict(`cluster ${cluster} is no longer at epoch ${epoch}: observe again, then plan again`);

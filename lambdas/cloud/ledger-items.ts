@@ -87,6 +87,7 @@ const sync = z.object({
 const state = z.object({
   epoch: z._default(number, 0),
   writer: orNull(text),
+  writerVolume: orNull(text),
   maintenance: orNull(z.object({ node: text, by: text, sinceMs: number })),
   claim: orNull(claim),
   escalation: orNull(

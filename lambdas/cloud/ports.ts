@@ -109,7 +109,7 @@ export interface Ledger {
    * Sets the writer and raises the epoch, if the epoch is still `epoch`. Answers the new epoch. Throws Conflict.
    * What a person accepted for the old writer's loss (`accepted`) is used up by it.
    */
-  setWriter(cluster: string, epoch: number, writer: string): Promise<number>;
+  setWriter(cluster: string, epoch: number, writer: string, volume?: string | null): Promise<number>;
   /**
    * Takes the claim and raises the epoch if nobody holds it; held by the same execution already, answers as before.
    * Refused with Conflict while another execution holds it, while the node is in maintenance or while the brake is engaged

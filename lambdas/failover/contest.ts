@@ -15,13 +15,19 @@ export const contestOf = (state: FailoverState, spec: ClusterSpec, ledger: Clust
   told,
   remembered: state.remembered,
   old: ledger.writer,
-  revived: state.revived,
+  revived: isPrimarysOwn(state) ? state.revived : null,
   sync: ledger.sync,
   engine: postgresOf(spec),
   position: ledger.position,
   accept: state.accept ?? ledger.accepted?.node ?? null,
   maintenance: ledger.maintenance?.node ?? null,
 });
+
+/**
+ * Named by EC2 as the primary's when it still described it. A volume that only lay there, the one in its zone, may be a replica's: what that
+ * says of its place counts, and says nothing of the primary's.
+ */
+const isPrimarysOwn = ({ volume, lost }: FailoverState): boolean => volume !== null && volume === lost?.volume;
 
 export const fenceViewOf = (
   state: FailoverState,

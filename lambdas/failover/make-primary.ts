@@ -15,6 +15,7 @@ import type { QuorumSet } from '../model/quorum.ts';
 import { synchronousStandbyNames } from '../model/quorum.ts';
 import { RecoveryError } from '../model/recovery.ts';
 import type { ClusterSpec } from '../model/spec.ts';
+import { dataVolumeOf } from '../model/view.ts';
 import type { Instance } from '../model/view.ts';
 import { mayDestroy } from '../recovery/guard.ts';
 import { databaseOf } from '../recovery/nodes.ts';
@@ -54,10 +55,11 @@ export async function makePrimary(context: StepContext, promotion: Promotion): P
   const followers = followersOf(candidate, promotion.told);
   await prepare(context, promotion, { target, credentials, followers, set: quorumOf(spec, followers) });
   await record(context, `promote-${candidate}`, `promotes ${candidate}`, why);
+  const volume = dataVolumeOf(instance, spec.dataDevice);
   await whileHeld(
     context,
     async ({ epoch, writer }) => {
-      if (writer !== candidate) await ports.ledger.setWriter(spec.name, epoch, candidate);
+      if (writer !== candidate) await ports.ledger.setWriter(spec.name, epoch, candidate, volume);
     },
     () => mayDestroy(context, `promote ${candidate}`),
   );

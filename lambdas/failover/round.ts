@@ -31,7 +31,8 @@ export async function beginRound(state: FailoverState, context: StepContext): Pr
   if (rounds > MOST_ROUNDS)
     throw new RecoveryError('PromotionFailed', `${rounds} candidates failed, the last one: ${sentence}`);
   const fresh = { rounds, error: null, told: {}, fenced: null, starts: {}, startsSinceMs: null, path: 'on' } as const;
-  const { writer } = await holdClaim(context);
+  const ledger = await holdClaim(context);
+  const { writer } = ledger;
   if (writer === null || writer === state.node) return fresh;
   const spec = await loadSpec(context);
   const instance = await describe(context, writer);
@@ -49,6 +50,6 @@ export async function beginRound(state: FailoverState, context: StepContext): Pr
     candidate: null,
     joiner: null,
     revived: null,
-    ...(await dataOf(context, spec, instance)),
+    ...(await dataOf(context, spec, ledger, instance)),
   };
 }

@@ -118,6 +118,8 @@ export interface ClusterLedger {
   readonly epoch: number;
   /** Instance id of the node that writes are routed to. */
   readonly writer: string | null;
+  /** Its data volume, as EC2 described it when it became the writer: EC2 strips a terminated instance of its volumes. Null: none is known that outlives it. */
+  readonly writerVolume: string | null;
   readonly maintenance: Maintenance | null;
   readonly claim: Claim | null;
   /** By instance id. */
@@ -143,6 +145,7 @@ export interface ClusterLedger {
 export const EMPTY_LEDGER: ClusterLedger = {
   epoch: 0,
   writer: null,
+  writerVolume: null,
   maintenance: null,
   claim: null,
   suspicions: {},

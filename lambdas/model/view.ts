@@ -23,6 +23,10 @@ export interface Instance {
   readonly volumes: readonly AttachedVolume[];
 }
 
+/** Its own data volume, if that outlives the instance. */
+export const dataVolumeOf = (instance: Instance, dataDevice: string): string | null =>
+  instance.volumes.find((v) => v.device === dataDevice && !v.deleteOnTermination)?.volumeId ?? null;
+
 /** Told apart by `engine`. */
 export type NodeStatus = GaleraStatus | PostgresStatus;
 

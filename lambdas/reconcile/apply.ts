@@ -10,6 +10,7 @@
  */
 import { CloudUnavailable, Conflict } from '../cloud/ports.ts';
 import type { Change, Plan, Refusal } from '../model/change.ts';
+import { dataVolumeOf } from '../model/view.ts';
 import type { ClusterView } from '../model/view.ts';
 import { note } from './notify.ts';
 import type { ReconcilePorts } from './ports.ts';
@@ -174,7 +175,10 @@ class Run {
 
   async #setWriter(to: string): Promise<void> {
     const askedAtMs = this.#ports.clock.nowMs();
-    this.#epoch = await this.#ports.ledger.setWriter(this.#view.spec.name, this.#epoch, to);
+    const { spec, nodes } = this.#view;
+    const instance = nodes.find((n) => n.instance.id === to)?.instance;
+    const volume = instance === undefined ? null : dataVolumeOf(instance, spec.dataDevice);
+    this.#epoch = await this.#ports.ledger.setWriter(spec.name, this.#epoch, to, volume);
     this.#epochSeenAtMs = askedAtMs;
   }
 

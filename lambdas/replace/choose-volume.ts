@@ -1,14 +1,9 @@
 /** Whether the lost node's data can be used again: pure. */
 import type { Volume } from '../cloud/ports.ts';
-import type { Instance } from '../model/view.ts';
 import { CLUSTER_TAG } from '../model/spec.ts';
 
 /** Tag on a volume that a joiner could not be seeded from: it is not tried again. */
 export const UNUSABLE_TAG = 'rejoin:unusable';
-
-/** The lost node's own data volume, if it outlives the instance. */
-export const dataVolumeOf = (instance: Instance, dataDevice: string): string | null =>
-  instance.volumes.find((v) => v.device === dataDevice && !v.deleteOnTermination)?.volumeId ?? null;
 
 /**
  * For a node that EC2 has already stripped of its volumes: a detached data volume of the cluster in the node's zone, when

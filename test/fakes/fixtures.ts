@@ -3,6 +3,7 @@ import type { GaleraStatus } from '../../lambdas/model/galera.ts';
 import { EMPTY_LEDGER } from '../../lambdas/model/ledger.ts';
 import type { ClusterSpec } from '../../lambdas/model/spec.ts';
 import { TEMPLATE_VERSION_TAG } from '../../lambdas/model/spec.ts';
+import { dataVolumeOf } from '../../lambdas/model/view.ts';
 import type { Instance, Probe } from '../../lambdas/model/view.ts';
 import type { FakeAws } from './aws.ts';
 
@@ -92,6 +93,7 @@ export function healthyCluster(aws: FakeAws, spec: ClusterSpec = aSpec()): reado
     ...EMPTY_LEDGER,
     epoch: 1,
     writer: writer?.id ?? null,
+    writerVolume: writer === undefined ? null : dataVolumeOf(writer, spec.dataDevice),
   });
   return instances;
 }

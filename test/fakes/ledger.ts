@@ -32,7 +32,7 @@ export class FakeLedger implements Ledger {
     return this.#aws.call('Ledger.read', [cluster], () => ({ cluster: this.#of(cluster), brake: this.#aws.brake }));
   }
 
-  setWriter(cluster: string, epoch: number, writer: string): Promise<number> {
+  setWriter(cluster: string, epoch: number, writer: string, volume: string | null = null): Promise<number> {
     return this.#aws.call('Ledger.setWriter', [cluster, epoch, writer], () => {
       const now = this.#of(cluster);
       if (now.epoch !== epoch) {
@@ -40,7 +40,7 @@ export class FakeLedger implements Ledger {
           `cluster ${cluster} is at epoch ${now.epoch}, expected ${epoch}: observe again, then plan again`,
         );
       }
-      return this.#set(cluster, { writer, epoch: epoch + 1, accepted: null }).epoch;
+      return this.#set(cluster, { writer, writerVolume: volume, epoch: epoch + 1, accepted: null }).epoch;
     });
   }
 

@@ -8,6 +8,7 @@ import type { ClusterLedger } from '../../lambdas/model/ledger.ts';
 import { declaredNeed, synchronousStandbyNames } from '../../lambdas/model/quorum.ts';
 import { TEMPLATE_VERSION_TAG } from '../../lambdas/model/spec.ts';
 import type { ClusterSpec, PostgresEngine } from '../../lambdas/model/spec.ts';
+import { dataVolumeOf } from '../../lambdas/model/view.ts';
 import type { Instance } from '../../lambdas/model/view.ts';
 import { runStep } from '../../lambdas/recovery/step.ts';
 import type { Capability, StepEvent } from '../../lambdas/recovery/step.ts';
@@ -200,7 +201,8 @@ export class PostgresWorld {
     if (sync !== null && primary.disk !== null) primary.disk.names = synchronousStandbyNames(set);
     const { timeline, lsn } = pg.status(first.id);
     const position = { node: first.id, timeline, lsn, atMs: aws.clock.nowMs() };
-    aws.ledgers.set(spec.name, { ...EMPTY_LEDGER, epoch: 1, writer: first.id, sync, position });
+    const writerVolume = dataVolumeOf(first, spec.dataDevice);
+    aws.ledgers.set(spec.name, { ...EMPTY_LEDGER, epoch: 1, writer: first.id, writerVolume, sync, position });
     this.reconcile();
     return instances;
   }

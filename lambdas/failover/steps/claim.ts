@@ -1,7 +1,8 @@
 /** Takes the cluster's claim and looks once more whether there is anything to do. */
-import { dataVolumeOf, orphanedVolume } from '../../replace/choose-volume.ts';
+import { orphanedVolume } from '../../replace/choose-volume.ts';
 import type { ClusterLedger } from '../../model/ledger.ts';
 import type { ClusterSpec, PostgresEngine } from '../../model/spec.ts';
+import { dataVolumeOf } from '../../model/view.ts';
 import type { Instance } from '../../model/view.ts';
 import { takeClaim } from '../../recovery/claim.ts';
 import { mustBeOurs } from '../../recovery/guard.ts';
@@ -35,7 +36,7 @@ export const claim: Step<FailoverState> = async (state, context) => {
   return {
     path: 'on',
     node,
-    ...(await dataOf(context, spec, instance)),
+    ...(await dataOf(context, spec, ledger, instance)),
     lastSeen: ledger.position === null ? null : { node: ledger.position.node, timeline: ledger.position.timeline },
   };
 };
@@ -76,14 +77,15 @@ async function serves({ ports }: StepContext, spec: ClusterSpec, instance: Insta
   return probe !== undefined && postgresStatusOf({ instance, probe })?.inRecovery === false;
 }
 
-/** The volume that may hold what nobody else has. */
+/** The volume that may hold what nobody else has; `lost.volume` only when it is proven to be the lost primary's own. */
 export async function dataOf(
   { ports, cluster }: StepContext,
   spec: ClusterSpec,
+  { writerVolume }: ClusterLedger,
   instance: Instance | null,
 ): Promise<Pick<FailoverState, 'lost' | 'volume'>> {
   const zone = instance?.zone ?? null;
-  const kept = instance === null ? null : dataVolumeOf(instance, spec.dataDevice);
+  const kept = (instance === null ? null : dataVolumeOf(instance, spec.dataDevice)) ?? writerVolume;
   const gone = instance === null || instance.state === 'terminated';
   const volume = kept ?? (gone ? orphanedVolume(await ports.volumes.ofCluster(cluster), cluster, zone) : null);
   return { lost: { zone, volume: kept }, volume };

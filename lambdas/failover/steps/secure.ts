@@ -1,6 +1,7 @@
 /** EC2 after the fact: what may still believe that it is the primary, and is silent, is stopped for good. */
-import { UNUSABLE_TAG, dataVolumeOf } from '../../replace/choose-volume.ts';
+import { UNUSABLE_TAG } from '../../replace/choose-volume.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
+import { dataVolumeOf } from '../../model/view.ts';
 import type { Instance } from '../../model/view.ts';
 import { othersServe } from '../../recovery/guard.ts';
 import { describe, inWords, probeAll } from '../../recovery/nodes.ts';

@@ -2,6 +2,7 @@
 import { RecoveryError } from '../../model/recovery.ts';
 import { REPLACES_TAG } from '../../model/spec.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
+import { dataVolumeOf } from '../../model/view.ts';
 import type { Instance } from '../../model/view.ts';
 import { takeClaim } from '../../recovery/claim.ts';
 import { mustBeOurs } from '../../recovery/guard.ts';
@@ -9,7 +10,7 @@ import { isLive } from '../../recovery/nodes.ts';
 import { serves, servingOf } from '../../recovery/serving.ts';
 import { loadSpec } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
-import { dataVolumeOf, orphanedVolume } from '../choose-volume.ts';
+import { orphanedVolume } from '../choose-volume.ts';
 import type { ReplaceState } from '../state.ts';
 import { adoptable } from './launch.ts';
 

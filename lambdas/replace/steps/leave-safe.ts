@@ -4,10 +4,11 @@ import { isOurs } from '../../recovery/nodes.ts';
 import { look, servingOf } from '../../recovery/serving.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
+import { dataVolumeOf } from '../../model/view.ts';
 import type { Instance } from '../../model/view.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
 import type { ReplaceState } from '../state.ts';
-import { UNUSABLE_TAG, dataVolumeOf } from '../choose-volume.ts';
+import { UNUSABLE_TAG } from '../choose-volume.ts';
 import { adoptable } from './launch.ts';
 
 /**

@@ -1,4 +1,5 @@
 /** The data volume that the lost node leaves behind when its instance has been ended. */
+import { RecoveryError } from '../../model/recovery.ts';
 import { CLUSTER_TAG } from '../../model/spec.ts';
 import { mayDestroy } from '../../recovery/guard.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
@@ -33,7 +34,14 @@ export async function retireVolume(state: ReplaceState, context: StepContext, he
     );
     return;
   }
-  await mayDestroy(context, `delete ${id}`);
+  try {
+    await mayDestroy(context, `delete ${id}`);
+  } catch (error) {
+    // The report says why; the record names what it costs money to forget.
+    if (error instanceof RecoveryError && error.name === 'BrakeEngaged')
+      await record(context, `left-${id}`, `leaves the volume ${id}`, `${error.message}; delete it by hand`);
+    throw error;
+  }
   await record(
     context,
     `delete-${id}`,

@@ -46,7 +46,9 @@ export function ledgerContract(world: () => World): void {
     it('sets the writer from epoch 0 on and raises the epoch each time', async () => {
       const c = aCluster();
       expect(await ledger().setWriter(c, 0, 'i-1')).toBe(1);
-      expect(await ledger().setWriter(c, 1, 'i-2')).toBe(2);
+      expect((await ledger().read(c)).cluster.writerVolume).toBeNull();
+      expect(await ledger().setWriter(c, 1, 'i-2', 'vol-2')).toBe(2);
+      expect((await ledger().read(c)).cluster).toMatchObject({ writer: 'i-2', writerVolume: 'vol-2' });
       expect((await ledger().read(c)).cluster).toMatchObject({ epoch: 2, writer: 'i-2' });
     });
 

@@ -1,6 +1,7 @@
 /** The safety rules that the failover keeps: each test fails when its rule's code is taken out. */
 import { describe, expect, it } from 'vitest';
 import { synchronousStandbyNames } from '../../../lambdas/model/quorum.ts';
+import { CLUSTER_TAG } from '../../../lambdas/model/spec.ts';
 import type { FakeCall } from '../../fakes/index.ts';
 import { failover } from '../../../lambdas/failover/steps.ts';
 import { EXECUTION, PostgresWorld } from '../../support/postgres-world.ts';
@@ -277,6 +278,38 @@ describe('rule 4: the candidate', () => {
     expect(body).toContain(`${world.id(1)}: timeline 1 at `);
     expect(body).toContain('"action":"accept-loss"');
     expect(body).toContain('docs/runbook.md#nocandidate');
+  });
+
+  it.each([
+    ['by the ledger', true],
+    ['by nobody', false],
+  ])('a volume in the zone of the lost primary is its own only when that is known %s', async (_, isKnown) => {
+    const world = new PostgresWorld();
+    const [primary, replica, last] = [0, 1, 2].map((i) => world.id(i));
+    if (primary === undefined || replica === undefined || last === undefined) throw new Error('three nodes');
+    const { zone, volumes } = world.aws.instances.get(primary) ?? { zone: '', volumes: [] };
+    const own = volumes[0]?.volumeId ?? '';
+    // What lies there is of a replica of an hour ago, unless it is the primary's.
+    const disk = { ...world.pg.diskOf(world.pg.server(isKnown ? primary : replica)) };
+    for (let n = 0; n < 5; n += 1) world.pg.write();
+    if (isKnown) disk.log = world.pg.diskOf(world.pg.server(primary)).log;
+    world.losesVolume(primary);
+    world.terminates(primary);
+    world.losesVolume(last);
+    world.terminates(last);
+    const id = isKnown ? own : 'vol-0000000000000abcd';
+    const tags = { [CLUSTER_TAG]: world.spec.name };
+    world.aws.volumes.set(id, { id, state: 'available', zone, tags, attachedTo: null, device: null });
+    world.pg.disks.set(id, disk);
+    world.losesVolume(replica);
+    world.terminates(replica);
+    if (!isKnown) world.setLedger({ writerVolume: null });
+    const ended = await run(world);
+    expect(ended.status, JSON.stringify(ended.errors)).toBe(isKnown ? 'SUCCEEDED' : 'FAILED');
+    expect(acts(world).some((a) => a.startsWith('promote'))).toBe(isKnown);
+    if (!isKnown)
+      expect(world.ledger().escalation?.reason).toContain('NoCandidate: acknowledged writes may be missing');
+    expect(world.pg.problems(isKnown ? world.ledger().writer : null)).toEqual([]);
   });
 
   it('async: one that lacks more than maxLagBytes of the position last seen is refused', async () => {
