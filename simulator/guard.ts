@@ -169,7 +169,11 @@ export class Guard {
   #launches({ replaces }: LaunchRequest): void {
     const state = replaces === null ? undefined : this.#world.aws.instances.get(replaces)?.state;
     const fencedAtMs = this.#fencedAtMs.get(replaces ?? '') ?? Number.NEGATIVE_INFINITY;
-    const lately = this.#world.clock.nowMs() - fencedAtMs < 4 * GRACE_MS;
+    const stoppedAtMs = this.stoppedAtMs.get(replaces ?? '') ?? Number.POSITIVE_INFINITY;
+    const { clock, aws } = this.#world;
+    // It may have been stopped for less than the time between two looks of this guard, and be terminated by now.
+    const hasStopped = clock.nowMs() - stoppedAtMs >= aws.stopMs;
+    const lately = hasStopped || clock.nowMs() - fencedAtMs < 4 * GRACE_MS;
     if (state !== undefined && state !== 'stopped' && state !== 'terminated' && !lately) {
       this.violate('3', `a replacement of ${replaces ?? ''} is launched while EC2 says ${state}`);
     }

@@ -36,22 +36,18 @@ export function unfinished(w: World): readonly string[] {
 }
 
 /**
- * Data volumes of the cluster that nobody uses, and that no record tells people of as left. None where a person has stopped a
- * workflow, which could not tell what it left, or started a bootstrap: whoever does that looks after what they leave. Nor where a workflow
- * gave way to a failover before it came to its volumes: nobody tells of those yet.
+ * Data volumes of the cluster that nobody uses, and that no record tells people of as left. None where a workflow did not come to tell: it was
+ * stopped, gave up or gave way to a failover, or was a bootstrap.
  */
 export function leftovers(w: World): readonly string[] {
-  const byHand = (e: FakeExecution): boolean => e.state === 'ABORTED' || isBootstrapByHand(e.input);
-  if (w.functions.gaveWay || [...w.aws.executions.values()].some(byHand)) return [];
+  const silent = ({ state, input }: FakeExecution): boolean => state !== 'SUCCEEDED' || input.mode === 'bootstrap';
+  if (w.functions.gaveWay || [...w.aws.executions.values()].some(silent)) return [];
   const told = [...w.aws.incidents.values()].flatMap((entries) => [...entries.values()].map((e) => e.what));
   return [...w.aws.volumes.values()]
     .filter((v) => v.tags[CLUSTER_TAG] === w.spec.name && v.state === 'available')
     .filter((v) => !told.includes(`leaves the volume ${v.id}`))
     .map((v) => v.id);
 }
-
-const isBootstrapByHand = ({ mode, incident }: FakeExecution['input']): boolean =>
-  mode === 'bootstrap' && incident.startsWith('manual-');
 
 /** Why a person is needed, when that is legitimate and somebody was told; null otherwise. */
 export function strayed(w: World): string | null {
@@ -74,7 +70,8 @@ export function strayed(w: World): string | null {
   // To retire what it has fenced is the plane's own work.
   const isOurs = (i: Instance): boolean =>
     i.state === 'stopped' && i.launchedAtMs < (w.guard.stoppedAtMs.get(i.id) ?? Number.NEGATIVE_INFINITY);
-  if (idle.some(isOurs)) return null;
+  const isHandedOver = w.aws.published.some((p) => p.body.includes('could not be retired'));
+  if (idle.some(isOurs) && !isHandedOver) return null;
   if (told.includes('REFUSED_LEFT_OVER')) {
     return 'waits for a person: an instance is left over, as people were told';
   }

@@ -40,19 +40,23 @@ const LOOKS = 2;
 
 export async function apply(plan: Plan, view: ClusterView, ports: ReconcilePorts): Promise<Applied> {
   // Before the first of them, since a target group must not stand empty between two: a turn may take seconds to come.
-  await takeTurns(plan.changes, ports);
+  await takeTurns(plan.changes, view, ports);
   const run = new Run(view, ports);
   for (const change of plan.changes) await run.attempt(change);
   return run.result();
 }
 
-/** What each change of routing asks of Elastic Load Balancing: the group's delay, and the change itself. */
-async function takeTurns(changes: readonly Change[], { pace }: ReconcilePorts): Promise<void> {
+/** What each change of routing asks of Elastic Load Balancing: the group's delay, who is in the readers' when one leaves, and the change itself. */
+async function takeTurns(changes: readonly Change[], view: ClusterView, { pace }: ReconcilePorts): Promise<void> {
   if (pace === undefined) return;
   const groups = new Set(changes.flatMap((c) => ('groupArn' in c ? [c.groupArn] : [])));
   await pace.turn('register', changes.filter((c) => c.kind === 'Deregister' || c.kind === 'Register').length);
-  await pace.turn('describe', groups.size);
+  const looks = changes.filter((c) => c.kind === 'Deregister' && isReaders(view, c.groupArn)).length;
+  await pace.turn('describe', groups.size + looks);
 }
+
+const isReaders = (view: ClusterView, groupArn: string): boolean =>
+  view.targetGroups.find((g) => g.arn === groupArn)?.route === 'healthy';
 
 class Run {
   readonly #view: ClusterView;
@@ -198,6 +202,8 @@ class Run {
         const [delay] = await Promise.allSettled([
           targetGroups.ensureTermination(change.groupArn, change.drainSeconds),
         ]);
+        const last = await this.#lastOf(change);
+        if (last !== null) return void this.#refusals.push(last);
         // That may have taken seconds (SDK retries): the plan may be of the past by now.
         await this.#checkEpoch();
         await targetGroups.deregister(change.groupArn, change.targets);
@@ -217,6 +223,20 @@ class Run {
       case 'UpsertRecord':
         return dns.upsert(change.zoneId, change.name, change.value, change.ttlSeconds, ownerOf(this.#view));
     }
+  }
+
+  /**
+   * Safety rule 1, looked at again right before the act: SQS and Lambda may run two looks at once, and each has left another target in.
+   * Not for the writers' group, whose order is the other way round (docs/decisions/0003-deregister-before-register.md).
+   */
+  async #lastOf({ groupArn, targets }: Extract<Change, { kind: 'Deregister' }>): Promise<Refusal | null> {
+    if (!isReaders(this.#view, groupArn)) return null;
+    const present = (await this.#ports.targetGroups.health(groupArn)).filter((t) => t.state !== 'draining');
+    const leaving = targets.filter(({ id }) => present.some((t) => t.id === id)).map((t) => t.id);
+    const [node] = leaving;
+    if (node === undefined || present.some((t) => !leaving.includes(t.id))) return null;
+    const why = 'they are the last targets by now, so that they stay: stale rather than nothing';
+    return { code: 'REFUSED_LAST_HEALTHY_TARGET', node, reason: `${leaving.join(', ')}: ${why}` };
   }
 
   /** The line on the record first: a setting that was loosened without a word about it would be a silent promise broken. */

@@ -69,6 +69,20 @@ describe('rule 1: the last healthy target stays', () => {
   });
 });
 
+it('rule 1: a target stays when another look, at the same time, has taken out those that were to stay', async () => {
+  const cloud = fakeCloud();
+  const [a, b, c] = healthyCluster(cloud.aws).map((i) => i.id);
+  cloud.aws.setState(c ?? '', 'terminated');
+  const view = await observe('orders', cloud);
+  if (view === null) throw new Error('the cluster is declared');
+  const planned = plan(view, diagnose(view), view.atMs);
+  const group = cloud.aws.targetGroups.get(READER_GROUP);
+  for (const id of [a, b]) group?.targets.delete(`${id}:3306`);
+  const applied = await apply(planned, view, cloud);
+  expect([...(group?.targets.keys() ?? [])]).toEqual([`${c}:3306`]);
+  expect(applied.refusals).toMatchObject([{ code: 'REFUSED_LAST_HEALTHY_TARGET', node: c }]);
+});
+
 describe('rule 2: at most one writer is routed', () => {
   it('the old writer leaves the group before the new one comes', () => {
     const group = shortChanges(planOf({ nodes: { a: crashed } })).filter((c) => /writer/.test(c));
