@@ -37,11 +37,12 @@ export function unfinished(w: World): readonly string[] {
 
 /**
  * Data volumes of the cluster that nobody uses, and that no record tells people of as left. None where a workflow did not come to tell: it was
- * stopped, gave up or gave way to a failover, or was a bootstrap.
+ * stopped by a person or by the brake, gave way to a failover, or was a bootstrap.
  */
 export function leftovers(w: World): readonly string[] {
-  const silent = ({ state, input }: FakeExecution): boolean => state !== 'SUCCEEDED' || input.mode === 'bootstrap';
-  if (w.functions.gaveWay || [...w.aws.executions.values()].some(silent)) return [];
+  const silent = ({ state, input }: FakeExecution): boolean => state === 'ABORTED' || input.mode === 'bootstrap';
+  const braked = w.aws.published.some((p) => p.subject.endsWith('gave up: BrakeEngaged'));
+  if (braked || w.functions.gaveWay || [...w.aws.executions.values()].some(silent)) return [];
   const told = [...w.aws.incidents.values()].flatMap((entries) => [...entries.values()].map((e) => e.what));
   return [...w.aws.volumes.values()]
     .filter((v) => v.tags[CLUSTER_TAG] === w.spec.name && v.state === 'available')

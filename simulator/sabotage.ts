@@ -178,7 +178,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'say nothing of volumes that are left',
-    caughtBy: 55,
+    caughtBy: 101,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) =>

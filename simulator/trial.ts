@@ -10,7 +10,11 @@ import { engineOf, simulate } from './simulate.ts';
 export const TRIAL_SEEDS = 600;
 
 /** Of every engine. */
-export const EVERY_SABOTAGE: readonly Sabotage[] = [...SABOTAGES, ...POSTGRES_SABOTAGES, ...ARCHIVE_SABOTAGES];
+export const EVERY_SABOTAGE: readonly Sabotage[] = [
+  ...SABOTAGES.map((s) => ({ ...s, engine: 'galera' }) as const),
+  ...POSTGRES_SABOTAGES,
+  ...ARCHIVE_SABOTAGES,
+];
 
 export interface Verdict {
   readonly name: string;

@@ -79,7 +79,7 @@ it('rule 1: a target stays when another look, at the same time, has taken out th
   const group = cloud.aws.targetGroups.get(READER_GROUP);
   for (const id of [a, b]) group?.targets.delete(`${id}:3306`);
   const applied = await apply(planned, view, cloud);
-  expect([...(group?.targets.keys() ?? [])]).toEqual([`${c}:3306`]);
+  expect([...(group?.targets.values() ?? [])]).toEqual([{ id: c, port: 3306, state: 'healthy' }]);
   expect(applied.refusals).toMatchObject([{ code: 'REFUSED_LAST_HEALTHY_TARGET', node: c }]);
 });
 
