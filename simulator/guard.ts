@@ -14,7 +14,10 @@ export interface Violation {
 export const GRACE_MS = 15_000;
 const STALE_ROUTE_MS = 2500;
 const TWO_WRITERS_MS = 10_000;
-const UNSERVED_MS = 180_000;
+/** Signals that could not be passed on come back after 180 s, and so does the sweep. */
+const UNSERVED_MS = 300_000;
+/** Between the look at a node and the stop lie three calls, each of which may take 9 s. */
+const SERVES_AGAIN_MS = 2 * GRACE_MS;
 
 const DESTRUCTIVE = new Set(['instances.stop', 'instances.terminate', 'volumes.detach', 'volumes.delete']);
 /** Beside scripts on hosts, all but those that only look. */
@@ -161,7 +164,7 @@ export class Guard {
     const nowMs = this.#world.clock.nowMs();
     const since = this.#servesSinceMs.get(id);
     const seenForMs = nowMs - (this.#unseenAtMs.get(id) ?? Number.NEGATIVE_INFINITY);
-    if (since !== undefined && nowMs - since > GRACE_MS && database.serves(id) && seenForMs > GRACE_MS) {
+    if (since !== undefined && nowMs - since > SERVES_AGAIN_MS && database.serves(id) && seenForMs > GRACE_MS) {
       this.violate('6', `${operation}(${id}), which has served for ${Math.round((nowMs - since) / 1000)} s`);
     }
   }

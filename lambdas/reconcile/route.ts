@@ -160,9 +160,12 @@ function healthyGroup(s: Situation, g: TargetGroupView): EndpointPlan {
     plan.refusals.push(...lastOnes(g, alive, 'the balancer finds none of those that would stay healthy yet'));
     plan.waits.push({ seconds: 2, reason: `another target of ${shortName(g.arn)} has to become healthy` });
   }
-  const coming = missing.length > 0 ? [registration(s, g, missing, s.engine.servingReason)] : [];
+  // An old answer may show as the only one to stay whom a look before this has taken out: what is there already is registered in vain.
+  const again = leaving.length > 0 && staying.length === 1 ? staying.map((t) => t.id) : [];
+  const named = [...missing, ...again].sort();
+  const coming = named.length > 0 ? [registration(s, g, named, s.engine.servingReason)] : [];
   const going = deregistrations(s, g, leaving, 'it does not serve');
-  plan.changes.push(...(staying.length > 0 ? [...going, ...coming] : [...coming, ...going]));
+  plan.changes.push(...(staying.length > 1 ? [...going, ...coming] : [...coming, ...going]));
   return plan;
 }
 
