@@ -26,5 +26,5 @@ export class Actor {
   }
 }
 
-/** What a dead process answers. */
-export const never = new Promise<never>(() => undefined);
+/** What a dead process answers: each time a promise of its own, since one that all wait for would keep all of their worlds. */
+export const never = (): Promise<never> => new Promise(() => undefined);

@@ -149,7 +149,7 @@ export class Functions {
   async #run(arn: string, name: string, input: RecoveryInput): Promise<'SUCCEEDED' | 'FAILED' | 'TIMED_OUT'> {
     const which = machineOf(input.mode);
     const { clock } = this.#world;
-    const alive = <T>(value: T): T | Promise<never> => (this.#aborted.has(arn) ? never : value);
+    const alive = <T>(value: T): T | Promise<never> => (this.#aborted.has(arn) ? never() : value);
     const machine = {
       definition: DEFINITIONS[which],
       executionArn: arn,

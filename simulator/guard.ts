@@ -14,6 +14,8 @@ export interface Violation {
 export const GRACE_MS = 15_000;
 const STALE_ROUTE_MS = 2500;
 const TWO_WRITERS_MS = 10_000;
+/** Old answers of the balancer may hide whom a look has taken out, and a look that was killed comes back after 30 s. */
+const NO_READERS_MS = 45_000;
 /** Signals that could not be passed on come back after 180 s, and so does the sweep. */
 const UNSERVED_MS = 300_000;
 /** Between the look at a node and the stop lie three calls, each of which may take 9 s. */
@@ -40,6 +42,8 @@ export class Guard {
   /** When the plane last could not reach it. */
   readonly #unseenAtMs = new Map<string, number>();
   #twoWritersSinceMs: number | null = null;
+  /** When the plane has taken the last one out of the readers. */
+  #emptiedAtMs: number | null = null;
   /** When a reconcile was asked for that has not begun. */
   unservedSinceMs: number | null = null;
   /** When the plane last had EC2 stop an instance: what it has stopped it retires, unless a person starts it. */
@@ -110,6 +114,11 @@ export class Guard {
     }
     for (const id of this.#world.unseen) this.#unseenAtMs.set(id, nowMs);
     side.rules.tick();
+    if (this.#hasReaders() || !this.#world.planeOn) this.#emptiedAtMs = null;
+    if (this.#emptiedAtMs !== null && nowMs - this.#emptiedAtMs > NO_READERS_MS) {
+      this.violate('1', 'the last target was taken out of the readers, and none has come back');
+      this.#emptiedAtMs = null;
+    }
     // A target whose host does not run leads nobody anywhere.
     const writers = this.#world.routed('writer').filter((id) => !this.#world.isForeign(id) && this.#world.hostRuns(id));
     if (writers.length < 2) this.#twoWritersSinceMs = null;
@@ -211,8 +220,11 @@ export class Guard {
 
   #lastTarget(group: string): void {
     if (group !== this.#world.groups.healthy) return;
-    if (this.#world.routed('healthy').every((id) => this.#world.isForeign(id)))
-      this.violate('1', 'the last target was taken out of the readers');
+    if (!this.#hasReaders()) this.#emptiedAtMs ??= this.#world.clock.nowMs();
+  }
+
+  #hasReaders(): boolean {
+    return this.#world.routed('healthy').some((id) => !this.#world.isForeign(id));
   }
 
   #takesVolume(operation: string, id: string): void {

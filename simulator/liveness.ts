@@ -41,7 +41,7 @@ export function unfinished(w: World): readonly string[] {
  */
 export function leftovers(w: World): readonly string[] {
   const silent = ({ state, input }: FakeExecution): boolean => state === 'ABORTED' || input.mode === 'bootstrap';
-  const braked = w.aws.published.some((p) => p.subject.endsWith('gave up: BrakeEngaged'));
+  const braked = w.aws.published.some((p) => /gave up: (BrakeEngaged|JoinFailed)$/.test(p.subject));
   if (braked || w.functions.gaveWay || [...w.aws.executions.values()].some(silent)) return [];
   const told = [...w.aws.incidents.values()].flatMap((entries) => [...entries.values()].map((e) => e.what));
   return [...w.aws.volumes.values()]

@@ -49,7 +49,7 @@ export class Plane {
     const ports = entries.map(([name, port]) => [name, LOCAL.has(name) ? port : this.#proxy(actor, name, port)]);
     const own = {
       nowMs: () => clock.nowMs() + actor.skewMs,
-      sleep: (ms: number) => clock.sleep(ms).then(() => (actor.dead ? never : undefined)),
+      sleep: (ms: number) => clock.sleep(ms).then(() => (actor.dead ? never() : undefined)),
     };
     return { ...(Object.fromEntries(ports) as Ports), clock: own as Ports['clock'] };
   }
@@ -76,16 +76,16 @@ export class Plane {
 
   async #call(actor: Actor, operation: string, args: unknown[], effect: () => Promise<unknown>): Promise<unknown> {
     const { random, weather, clock, guard } = this.#world;
-    if (actor.dead) return never;
+    if (actor.dead) return never();
     if (NOT_AWS.has(operation)) {
       const probe = await effect();
       const tookMs = (probe as { tookMs?: number } | undefined)?.tookMs ?? 0;
       if (tookMs >= NOTICED_MS) await clock.sleep(tookMs);
-      return actor.dead ? never : probe;
+      return actor.dead ? never() : probe;
     }
     if (this.#dies()) return killed(actor, `before ${operation}`);
     if (random.chance(0.3)) await clock.sleep(random.int(5, 120));
-    if (actor.dead) return never;
+    if (actor.dead) return never();
     const onNode = operation.startsWith('admin.');
     if (!onNode && random.chance(weather.throttle))
       throw new CloudUnavailable(`${operation}: ThrottlingException: Rate exceeded`);
@@ -95,7 +95,7 @@ export class Plane {
     this.#world.consequences(actor, operation, args, value);
     if (this.#dies()) return killed(actor, `after ${operation}`);
     if (random.chance(Math.max(weather.pause, actor.slow))) await clock.sleep(random.int(1000, 9000));
-    if (actor.dead) return never;
+    if (actor.dead) return never();
     if (random.chance(weather.lostReply)) {
       throw new (onNode ? NodeUnavailable : CloudUnavailable)(`${operation}: the answer was lost`);
     }
@@ -119,5 +119,5 @@ export class Plane {
 
 function killed(actor: Actor, when: string): Promise<never> {
   actor.die('Runtime.ExitError', `killed ${when}`);
-  return never;
+  return never();
 }

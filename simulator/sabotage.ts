@@ -65,7 +65,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ignore the claim',
-    caughtBy: 183,
+    caughtBy: 861,
     breaks: ['5', 'launch'],
     spoil: (w) => {
       ledgerSays(w, ({ execution }, ledger) =>
@@ -124,7 +124,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'use a client token of its own with each launch',
-    caughtBy: 169,
+    caughtBy: 65,
     breaks: ['launch'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {
@@ -164,7 +164,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'register targets for half a minute, to be renewed',
-    caughtBy: 7,
+    caughtBy: 31,
     breaks: ['9'],
     spoil: (w) => {
       let renewedMs = w.clock.nowMs();
@@ -178,7 +178,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'say nothing of volumes that are left',
-    caughtBy: 101,
+    caughtBy: 341,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) =>

@@ -7,7 +7,7 @@ import type { EngineName } from './side.ts';
 import { engineOf, simulate } from './simulate.ts';
 
 /** The seeds from 1 on within which every bug must be caught, in the tests as by hand: the first of those that CI plays. */
-export const TRIAL_SEEDS = 600;
+export const TRIAL_SEEDS = 2000;
 
 /** Of every engine. */
 export const EVERY_SABOTAGE: readonly Sabotage[] = [

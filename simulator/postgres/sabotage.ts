@@ -52,7 +52,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'trust one standby fewer for the fence',
-    caughtBy: 18,
+    caughtBy: 52,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       const fewer = (sync: SyncState | null): SyncState | null =>
@@ -67,7 +67,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'compare LSN before timeline',
-    caughtBy: 14,
+    caughtBy: 64,
     breaks: ['writes'],
     spoil: (w) => choosing(w, (a, b) => compareLsn(b.lsn, a.lsn) || b.timeline - a.timeline),
   },

@@ -91,7 +91,7 @@ export class SimReplication implements ReplicationSession {
     void this.#send(request, events).finally(() => {
       if (slot.user === this) slot.user = null;
     });
-    return this.#actor.dead ? never : ended;
+    return this.#actor.dead ? never() : ended;
   }
 
   pause(): void {
