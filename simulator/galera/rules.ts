@@ -58,8 +58,8 @@ export class GaleraRules implements EngineRules {
     if (model.primaries().length > 0 && !model.isMember(id)) {
       guard.violate('4', `${id} is bootstrapped beside a primary component`);
     }
-    // The script itself refuses on a host whose database runs.
-    if (model.node(id).process !== 'none') return;
+    // The script itself refuses on a host whose database runs, and none runs on a host that has ended since it was chosen.
+    if (!this.#world.hostRuns(id) || model.node(id).process !== 'none') return;
     const own = model.position(id);
     for (const other of this.#world.instancesOf()) {
       const data = model.position(other.id);
