@@ -1,5 +1,8 @@
 /** The instance lives and its database does not: start the database again where its data is. */
 import { RecoveryError } from '../../model/recovery.ts';
+import { REPLACES_TAG } from '../../model/spec.ts';
+import type { ClusterSpec } from '../../model/spec.ts';
+import type { Instance } from '../../model/view.ts';
 import { mayDestroy, mustBeOurs, notTheWriter, othersServe } from '../../recovery/guard.ts';
 import { join } from '../../recovery/join.ts';
 import { describe } from '../../recovery/nodes.ts';
@@ -26,6 +29,7 @@ export const rejoinInPlace: Step<ReplaceState> = async (state, context) => {
       );
     }
     mustBeOurs(instance, spec.name);
+    mustHaveItsDisk(instance, spec);
     if (await serves(context, spec, instance)) {
       return { ready: true, path: 'finished', outcome: `nothing to do: ${node} serves again` };
     }
@@ -40,3 +44,15 @@ export const rejoinInPlace: Step<ReplaceState> = async (state, context) => {
   const outcome = `${node} rejoined in place`;
   return { ...(await join(state, context, spec, node)), joiner: node, path: 'on', outcome };
 };
+
+/**
+ * What Rejoin launched to give it the lost node's volume has no data disk until then, and a workflow can be stopped before. A database
+ * started there would keep what it acknowledges on the root disk, which ends with the instance.
+ */
+function mustHaveItsDisk({ id, tags, volumes }: Instance, { dataDevice }: ClusterSpec): void {
+  if (tags[REPLACES_TAG] === undefined || volumes.some((v) => v.device === dataDevice)) return;
+  throw new RecoveryError(
+    'JoinFailed',
+    `${id} was launched without a disk at ${dataDevice}, for a volume that it was not given; expected a data disk`,
+  );
+}

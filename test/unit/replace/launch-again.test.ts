@@ -1,7 +1,7 @@
 /** A Launch step that is repeated: the try before may have launched, and EC2 does not describe it yet. */
 import { describe, expect, it } from 'vitest';
 import { INCIDENT_TAG, REPLACES_TAG } from '../../../lambdas/model/spec.ts';
-import { UNUSABLE_TAG } from '../../../lambdas/replace/choose-volume.ts';
+import { UNUSABLE_TAG } from '../../../lambdas/model/volume.ts';
 import { World } from '../../support/recovery-world.ts';
 import { INCIDENT, run } from './run.ts';
 
@@ -107,5 +107,36 @@ describe('a Launch step that was killed after EC2 had launched', () => {
     await run(world, 'replace', lost);
     const [{ subnetId } = { subnetId: null }] = world.launched();
     expect(claims).toEqual([{ replaces: lost.id, subnetId, withoutDevice: '/dev/sdf' }]);
+  });
+});
+
+/** It was launched to get the lost node's volume, and a person stopped the workflow before that. */
+describe('an instance without the data disk that it was launched for', () => {
+  function withoutDisk(world: World, tags: Readonly<Record<string, string>>) {
+    const node = world.node(2);
+    world.dies(node.id);
+    world.aws.instances.set(node.id, { ...node, volumes: [], tags: { ...node.tags, ...tags } });
+    return node;
+  }
+
+  it('is not rejoined in place, where its data would end with it, but replaced', async () => {
+    const world = new World();
+    const node = withoutDisk(world, { [REPLACES_TAG]: 'i-lost-before' });
+    const ended = await run(world, 'rejoin', node);
+    expect(ended.errors.map((e) => `${e.name}: ${e.message}`).join()).toContain(
+      `JoinFailed: ${node.id} was launched without a disk at /dev/sdf`,
+    );
+    expect(ended.status).toBe('SUCCEEDED');
+    expect(world.serving()).not.toContain(node.id);
+    expect(world.launched()).toHaveLength(1);
+  });
+
+  it('of a person who keeps data elsewhere is none', async () => {
+    const world = new World();
+    const node = withoutDisk(world, {});
+    const ended = await run(world, 'rejoin', node);
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(world.serving()).toContain(node.id);
+    expect(world.launched()).toEqual([]);
   });
 });
