@@ -6,7 +6,6 @@ import { failover } from '../lambdas/failover/steps.ts';
 import type { RecoveryInput } from '../lambdas/model/recovery.ts';
 import { operate } from '../lambdas/operate/operate.ts';
 import { reconcileBatch } from '../lambdas/reconcile/batch.ts';
-import { GivesWay } from '../lambdas/recovery/give-way.ts';
 import { runStep } from '../lambdas/recovery/step.ts';
 import type { Capability, StepEvent } from '../lambdas/recovery/step.ts';
 import type { Carried } from '../lambdas/recovery/state.ts';
@@ -54,8 +53,6 @@ export class Functions {
   readonly #aborted = new Set<string>();
   #watch: { readonly actor: Actor; readonly watch: Watch } | null = null;
   #containers = 0;
-  /** A workflow has let go of its claim for a failover. */
-  gaveWay = false;
   /** The workflows' steps; a sabotage puts others here. */
   capabilities: Record<Exclude<MachineName, 'rolling'>, Capability<never>> = {
     replace: replacement as unknown as Capability<never>,
@@ -176,7 +173,6 @@ export class Functions {
           return runStep(capability as unknown as Capability<Carried>, event, ports);
         });
       } catch (error) {
-        if (error instanceof GivesWay) this.gaveWay = true;
         this.#world.story.tell(
           name,
           `${event.step}: ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`,

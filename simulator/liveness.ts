@@ -1,6 +1,5 @@
 /** Has the cluster healed, and if not, is it one of the cases that wait for a person. */
 import { CLUSTER_TAG } from '../lambdas/model/spec.ts';
-import type { FakeExecution } from '../test/fakes/index.ts';
 import type { Instance } from '../lambdas/model/view.ts';
 import type { World } from './world.ts';
 
@@ -35,14 +34,8 @@ export function unfinished(w: World): readonly string[] {
   return [...found, ...w.side.unfinished(), ...(w.archive?.unfinished() ?? [])];
 }
 
-/**
- * Data volumes of the cluster that nobody uses, and that no record tells people of as left. None where a workflow did not come to tell: it was
- * stopped by a person or by the brake, gave way to a failover, or was a bootstrap.
- */
+/** Data volumes of the cluster that nobody uses, and that no record tells people of as left. */
 export function leftovers(w: World): readonly string[] {
-  const silent = ({ state, input }: FakeExecution): boolean => state === 'ABORTED' || input.mode === 'bootstrap';
-  const braked = w.aws.published.some((p) => /gave up: (BrakeEngaged|JoinFailed)$/.test(p.subject));
-  if (braked || w.functions.gaveWay || [...w.aws.executions.values()].some(silent)) return [];
   const told = [...w.aws.incidents.values()].flatMap((entries) => [...entries.values()].map((e) => e.what));
   return [...w.aws.volumes.values()]
     .filter((v) => v.tags[CLUSTER_TAG] === w.spec.name && v.state === 'available')

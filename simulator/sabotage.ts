@@ -1,5 +1,5 @@
 /** Plausible bugs, each put into the plane from outside: the simulator must catch every one. */
-import type { Volume } from '../lambdas/cloud/ports.ts';
+import type { Volume } from '../lambdas/model/volume.ts';
 import { CLUSTER_TAG } from '../lambdas/model/spec.ts';
 import type { ClusterLedger } from '../lambdas/model/ledger.ts';
 import type { BootstrapState } from '../lambdas/bootstrap/state.ts';
@@ -182,7 +182,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) =>
-        operation === 'ledger.record' && /\/(unused|left)-vol/.test(String(args[2])) ? Promise.resolve() : go();
+        operation === 'ledger.record' && /(^|\/)(unused|left)-vol/.test(String(args[2])) ? Promise.resolve() : go();
     },
   },
   {

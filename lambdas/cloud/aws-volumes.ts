@@ -11,7 +11,8 @@ import { toTags } from './aws-instances.ts';
 import type { Lazy } from './clients.ts';
 import { aws, isCode } from './errors.ts';
 import { everyPage, inBatches } from './pages.ts';
-import type { Volume, Volumes } from './ports.ts';
+import type { Volume } from '../model/volume.ts';
+import type { Volumes } from './ports.ts';
 
 const IDS_PER_CALL = 100;
 

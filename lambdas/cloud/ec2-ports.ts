@@ -1,6 +1,7 @@
 /** What the capabilities see of EC2: instances and their volumes. Part of `ports.ts`, which they import. */
 import type { ClusterSpec } from '../model/spec.ts';
 import type { Instance, InstanceState } from '../model/view.ts';
+import type { Volume } from '../model/volume.ts';
 
 export interface LaunchRequest {
   readonly cluster: string;
@@ -28,15 +29,6 @@ export interface Instances {
   /** Stops without waiting for the guest (`Force`), which is what fencing needs. Refused by IAM for untagged ones. */
   stop(id: string): Promise<InstanceState>;
   terminate(id: string): Promise<InstanceState>;
-}
-
-export interface Volume {
-  readonly id: string;
-  readonly state: 'creating' | 'available' | 'in-use' | 'deleting' | 'error';
-  readonly zone: string;
-  readonly tags: Readonly<Record<string, string>>;
-  readonly attachedTo: string | null;
-  readonly device: string | null;
 }
 
 export interface Volumes {

@@ -12,6 +12,7 @@ import { CloudUnavailable, Conflict } from '../cloud/ports.ts';
 import type { Change, Plan, Refusal } from '../model/change.ts';
 import { dataVolumeOf } from '../model/view.ts';
 import type { ClusterView } from '../model/view.ts';
+import { tellOfVolumes } from './left-volumes.ts';
 import { note } from './notify.ts';
 import type { ReconcilePorts } from './ports.ts';
 import { keepUp } from './postgres/apply.ts';
@@ -163,6 +164,7 @@ class Run {
           ? ledger.forgetFence(cluster, change.node)
           : ledger.setLeftOver(cluster, change.node, null);
       case 'CloseIncident':
+        await tellOfVolumes(this.#view, change.incident, this.#ports);
         await this.#record(change);
         if (this.#view.ledger.escalation !== null) await ledger.setEscalation(cluster, null);
         return ledger.closeIncident(cluster, change.incident);

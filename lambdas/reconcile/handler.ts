@@ -1,5 +1,5 @@
 /** Lambda `reconcile`: started by `reconcile.fifo` (message group = cluster), answers which messages failed. */
-import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import type { SQSHandler } from 'aws-lambda';
 import { awsDnsZones } from '../cloud/aws-dns.ts';
 import { awsInstances } from '../cloud/aws-instances.ts';
 import { awsLedger } from '../cloud/aws-ledger.ts';
@@ -8,6 +8,7 @@ import { awsReconcileRequests } from '../cloud/aws-requests.ts';
 import { awsSecrets } from '../cloud/aws-secrets.ts';
 import { awsSpecs } from '../cloud/aws-specs.ts';
 import { awsTargetGroups } from '../cloud/aws-target-groups.ts';
+import { awsVolumes } from '../cloud/aws-volumes.ts';
 import { awsWorkflows } from '../cloud/aws-workflows.ts';
 import { dynamodb, ec2, elb, route53, secretsManager, sfn, sns, sqs, ssm } from '../cloud/clients.ts';
 import { systemClock as clock } from '../cloud/clock.ts';
@@ -25,15 +26,14 @@ const env = environment(
 );
 const { REPLACE_STATE_MACHINE_ARN: replace, BOOTSTRAP_STATE_MACHINE_ARN: bootstrap } = env;
 const ports = {
-  ...{ clock, specs: awsSpecs(ssm), instances: awsInstances(ec2), targetGroups: awsTargetGroups(elb) },
-  ...{ pace: paceOf(clock, env.PACE), dns: awsDnsZones(route53), ledger: awsLedger(dynamodb, env.LEDGER_TABLE, clock) },
+  ...{ clock, specs: awsSpecs(ssm), instances: awsInstances(ec2), volumes: awsVolumes(ec2), dns: awsDnsZones(route53) },
+  ...{ pace: paceOf(clock, env.PACE), targetGroups: awsTargetGroups(elb), secrets: awsSecrets(secretsManager, clock) },
+  ...{ ledger: awsLedger(dynamodb, env.LEDGER_TABLE, clock), prober: databaseProber(), admin: postgresAdmin() },
   workflows: awsWorkflows(sfn, { replace, bootstrap, failover: env.FAILOVER_STATE_MACHINE_ARN }),
   requests: awsReconcileRequests(sqs, { reconcile: env.RECONCILE_QUEUE_URL, signals: env.SIGNALS_QUEUE_URL }, clock),
-  ...{ secrets: awsSecrets(secretsManager, clock), prober: databaseProber(), admin: postgresAdmin() },
-  ...{ notifications: awsNotifications(sns, env.NOTIFY_TOPIC_ARN), log: powertoolsLog(), metrics: powertoolsMetrics() },
+  ...{ log: powertoolsLog(), metrics: powertoolsMetrics(), notifications: awsNotifications(sns, env.NOTIFY_TOPIC_ARN) },
 };
 const [looks, putOffs] = [new Map<string, number>(), new Map<string, number>()];
-export const handler = async (event: SQSEvent): Promise<SQSBatchResponse> => {
-  const failed = await reconcileBatch(event.Records, ports, looks, putOffs);
-  return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
-};
+export const handler: SQSHandler = async ({ Records }) => ({
+  batchItemFailures: (await reconcileBatch(Records, ports, looks, putOffs)).map((id) => ({ itemIdentifier: id })),
+});

@@ -14,6 +14,7 @@ import type {
   Secrets,
   Specs,
   TargetGroups,
+  Volumes,
   Workflows,
 } from '../cloud/ports.ts';
 
@@ -21,6 +22,7 @@ export interface ReconcilePorts {
   readonly clock: Clock;
   readonly specs: Specs;
   readonly instances: Instances;
+  readonly volumes: Volumes;
   readonly targetGroups: TargetGroups;
   readonly dns: DnsZones;
   readonly ledger: Ledger;
@@ -37,7 +39,7 @@ export interface ReconcilePorts {
   readonly pace?: Pace;
 }
 
-const CLOUD = ['specs', 'instances', 'targetGroups', 'dns', 'ledger', 'workflows', 'notifications'] as const;
+const CLOUD = ['specs', 'instances', 'volumes', 'targetGroups', 'dns', 'ledger', 'workflows', 'notifications'] as const;
 
 /**
  * The same ports, and how often each of AWS's was called since. Pages and the SDK's own retries are not counted; the secret

@@ -1,9 +1,7 @@
 /** Whether the lost node's data can be used again: pure. */
-import type { Volume } from '../cloud/ports.ts';
 import { CLUSTER_TAG } from '../model/spec.ts';
-
-/** Tag on a volume that a joiner could not be seeded from: it is not tried again. */
-export const UNUSABLE_TAG = 'rejoin:unusable';
+import { UNUSABLE_TAG } from '../model/volume.ts';
+import type { Volume } from '../model/volume.ts';
 
 /**
  * For a node that EC2 has already stripped of its volumes: a detached data volume of the cluster in the node's zone, when

@@ -100,6 +100,7 @@ export class Reconcile extends Construct {
         allow.readSpec(this),
         allow.listSpecs(this),
         allow.describeInstances(),
+        allow.describeVolumes(),
         ...allow.route(this),
         ...allow.runWorkflows(this, { start: names(STARTS), look: names(WORKFLOW_NAMES) }),
         allow.onLedger(ledger, 'BatchGetItem', 'GetItem', 'Query', 'UpdateItem'),

@@ -2,13 +2,14 @@
  * The state that all fakes share: a small AWS in memory. Deterministic: ids are counted, time is the fake clock's. Every
  * operation of every port passes `call`, where a test can look on, delay it or make it fail before or after its effect.
  */
-import type { CommandState, DbCredentials, PostgresAdmin, Volume } from '../../lambdas/cloud/ports.ts';
+import type { CommandState, DbCredentials, PostgresAdmin } from '../../lambdas/cloud/ports.ts';
 import type { ClusterLedger, FleetBrake, FleetFailure, IncidentEntry } from '../../lambdas/model/ledger.ts';
 import { RELEASED_BRAKE } from '../../lambdas/model/ledger.ts';
 import type { RecoveryInput } from '../../lambdas/model/recovery.ts';
 import type { ClusterSpec } from '../../lambdas/model/spec.ts';
 import { CLUSTER_TAG } from '../../lambdas/model/spec.ts';
 import type { ExecutionState, Instance, InstanceState, Probe, Target, TargetState } from '../../lambdas/model/view.ts';
+import type { Volume } from '../../lambdas/model/volume.ts';
 import { FakeClock } from './clock.ts';
 
 /** `Port.method`, such as `Instances.launch`, with the arguments it was called with. */

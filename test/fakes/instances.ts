@@ -1,7 +1,8 @@
-import type { Instances, LaunchRequest, Volume, Volumes } from '../../lambdas/cloud/ports.ts';
+import type { Instances, LaunchRequest, Volumes } from '../../lambdas/cloud/ports.ts';
 import { CLUSTER_TAG, INCIDENT_TAG, REPLACES_TAG, TEMPLATE_VERSION_TAG } from '../../lambdas/model/spec.ts';
 import type { ClusterSpec } from '../../lambdas/model/spec.ts';
 import type { Instance, InstanceState } from '../../lambdas/model/view.ts';
+import type { Volume } from '../../lambdas/model/volume.ts';
 import type { FakeAws } from './aws.ts';
 import { FakeAwsError } from './aws.ts';
 

@@ -227,6 +227,7 @@ describe('IAM', () => {
         'dynamodb:Query',
         'dynamodb:UpdateItem',
         'ec2:DescribeInstances',
+        'ec2:DescribeVolumes',
         'elasticloadbalancing:DeregisterTargets',
         'elasticloadbalancing:DescribeTargetGroupAttributes',
         'elasticloadbalancing:DescribeTargetHealth',

@@ -1,5 +1,5 @@
 /** EC2 after the fact: what may still believe that it is the primary, and is silent, is stopped for good. */
-import { UNUSABLE_TAG } from '../../replace/choose-volume.ts';
+import { UNUSABLE_TAG } from '../../model/volume.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
 import { dataVolumeOf } from '../../model/view.ts';
 import type { Instance } from '../../model/view.ts';

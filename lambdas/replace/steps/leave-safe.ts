@@ -8,7 +8,7 @@ import { dataVolumeOf } from '../../model/view.ts';
 import type { Instance } from '../../model/view.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
 import type { ReplaceState } from '../state.ts';
-import { UNUSABLE_TAG } from '../choose-volume.ts';
+import { UNUSABLE_TAG } from '../../model/volume.ts';
 import { adoptable } from './launch.ts';
 
 /**

@@ -11,7 +11,7 @@ import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { DEADLINES, failAfter } from '../../recovery/wait.ts';
 import { withoutVolume } from '../choose-seed.ts';
-import { UNUSABLE_TAG } from '../choose-volume.ts';
+import { UNUSABLE_TAG } from '../../model/volume.ts';
 import type { ReplaceState } from '../state.ts';
 import { joinerOf } from './await-running.ts';
 

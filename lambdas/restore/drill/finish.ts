@@ -1,7 +1,7 @@
 /** The comparison, and what is left of a drill: nothing but its figures. */
-import type { Volume } from '../../cloud/ports.ts';
 import { RecoveryError } from '../../model/recovery.ts';
 import { CLUSTER_TAG, INCIDENT_TAG } from '../../model/spec.ts';
+import type { Volume } from '../../model/volume.ts';
 import { explain } from '../../recovery/finish.ts';
 import { parseAnswer, work } from '../../recovery/job.ts';
 import { loadSpec } from '../../recovery/step.ts';

@@ -1,6 +1,6 @@
 /** The pure decisions of the replacement workflow, as tables. */
 import { describe, expect, it } from 'vitest';
-import type { Volume } from '../../../lambdas/cloud/ports.ts';
+import type { Volume } from '../../../lambdas/model/volume.ts';
 import type { Instance, Node } from '../../../lambdas/model/view.ts';
 import type { PostgresStatus } from '../../../lambdas/model/postgres.ts';
 import { chooseDonor, choosePostgresDonor } from '../../../lambdas/recovery/choose-donor.ts';

@@ -7,7 +7,7 @@ import { INCIDENT_TAG, REPLACES_TAG } from '../../../lambdas/model/spec.ts';
 import type { Instance } from '../../../lambdas/model/view.ts';
 import { relevant } from '../../../lambdas/reconcile/observe.ts';
 import { reconcile } from '../../../lambdas/reconcile/reconcile.ts';
-import { UNUSABLE_TAG } from '../../../lambdas/replace/choose-volume.ts';
+import { UNUSABLE_TAG } from '../../../lambdas/model/volume.ts';
 import { bootstrapDefinition } from '../../../lib/workflows/bootstrap.ts';
 import { FakeAws, STATE_UUID, aSpec, fakeCloud, healthyCluster } from '../../fakes/index.ts';
 import { POSTGRES } from '../../support/postgres-side.ts';
