@@ -156,6 +156,10 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     void w.functions.operate({ action: 'acknowledge', cluster: w.spec.name, by: 'sim' });
     return 'a person acknowledges';
   },
+  status: (w) => {
+    void w.functions.operate({ action: 'status', cluster: w.spec.name });
+    return 'a person asks how things are';
+  },
   brake,
   brakeMidway,
   othersFail,

@@ -54,6 +54,12 @@ export const faultsOf = (pg: SimPostgres): Readonly<Record<string, Fault>> => ({
     if (w.random.chance(0.7)) passing(w, w.isolated, id, 5000, 90_000);
     return `the primary ${id} is cut off, and its clients are not`;
   },
+  acceptLoss: (w) => {
+    const node = some(w);
+    if (node === undefined) return null;
+    void w.functions.operate({ action: 'accept-loss', cluster: w.spec.name, node, by: 'sim' });
+    return `a person accepts the loss with ${node}, whether or not anything is lost`;
+  },
   manualSwitchover: (w) => byHand(w, 'switchover', null),
   manualFailover: (w) => byHand(w, 'failover', writer(w) ?? null),
   rolling: (w) => {

@@ -1,6 +1,7 @@
 /** A PostgreSQL cluster in the simulator. */
 import { EMPTY_LEDGER } from '../../lambdas/model/ledger.ts';
 import type { ClusterSpec, PostgresEngine } from '../../lambdas/model/spec.ts';
+import { ARCHIVE_SLOT, slotOf } from '../../lambdas/model/postgres.ts';
 import { declaredNeed, synchronousStandbyNames } from '../../lambdas/model/quorum.ts';
 import { aSpec } from '../../test/fakes/index.ts';
 import type { Side } from '../side.ts';
@@ -49,7 +50,7 @@ export function postgresSide(world: World, spec: ClusterSpec = aSpec({ engine: E
       database.sluggish = 0;
       database.heldUntilMs.clear();
     },
-    unfinished: () => durability(world, database),
+    unfinished: () => [...durability(world, database), ...slots(world, database)],
     stuck: { told: /NO_CANDIDATE|NODE_UNREACHABLE_BY_PLANE|gave up/, why: 'nobody may be promoted' },
   };
 }
@@ -66,4 +67,17 @@ function durability(world: World, pg: SimPostgres): readonly string[] {
     found.push(`the primary waits for ${primary.disk.names || 'nobody'}, not ${wanted}`);
   if (sync?.sets.length !== 1) found.push(`the ledger knows ${sync?.sets.length ?? 0} sets`);
   return found;
+}
+
+/** The primary has a slot for each other node that lives, and nobody one that holds back log for a node that is gone, or from an earlier role. */
+function slots(world: World, pg: SimPostgres): readonly string[] {
+  const { writer } = world.ledger();
+  const live = world.instancesOf().filter((i) => i.state !== 'terminated');
+  return live.flatMap(({ id }) => {
+    const names = [...(pg.server(id).disk?.slots ?? [])].filter((name) => name !== ARCHIVE_SLOT).toSorted();
+    const wanted = id === writer ? live.flatMap((i) => (i.id === id ? [] : [slotOf(i.id)])).toSorted() : [];
+    return names.join() === wanted.join()
+      ? []
+      : [`slots on ${id} are ${names.join() || 'none'}, not ${wanted.join() || 'none'}`];
+  });
 }
