@@ -74,7 +74,7 @@ export async function simulate(seed: number, options: NightOptions = {}): Promis
 async function heal(world: World): Promise<Pick<Night, 'end' | 'healedAfterMs'>> {
   const { clock, guard } = world;
   const startedMs = clock.nowMs();
-  world.weather = CALM;
+  world.weather = { ...CALM, forgetsMs: world.weather.forgetsMs };
   calm(world);
   callPerson(world);
   let looked = 0;

@@ -11,6 +11,7 @@ export class Surroundings {
   readonly #world: World;
   readonly #states = new Map<string, string>();
   readonly #failing = new Map<string, number>();
+  readonly #endedAtMs = new Map<string, number>();
   #ticks = 0;
 
   constructor(world: World) {
@@ -33,6 +34,7 @@ export class Surroundings {
     if (this.#ticks % CLIENT_TICKS === 0) this.#write();
     if (this.#ticks % HEALTH_CHECK_TICKS === 0) this.#checkHealth();
     if (this.#ticks % MINUTE_TICKS === 0 && planeOn) functions.watch();
+    this.#forget();
     this.#tellStates();
     guard.tick();
     aws.calls.length = 0;
@@ -73,9 +75,21 @@ export class Surroundings {
       if (this.#states.get(id) === state) continue;
       const first = !this.#states.has(id);
       this.#states.set(id, state);
+      if (state === 'terminated') this.#endedAtMs.set(id, this.#world.clock.nowMs());
       if (first && this.#ticks === 0) continue;
       this.#world.story.tell('ec2', `${id} is ${state}`);
       this.#world.emit('aws.ec2', 'EC2 Instance State-change Notification', { 'instance-id': id, state });
+    }
+  }
+
+  /** EC2 describes for a while what has been terminated, and then knows nothing of it. */
+  #forget(): void {
+    const { aws, clock, weather, story } = this.#world;
+    for (const [id, endedAtMs] of this.#endedAtMs) {
+      if (clock.nowMs() - endedAtMs < weather.forgetsMs) continue;
+      this.#endedAtMs.delete(id);
+      aws.instances.delete(id);
+      story.tell('ec2', `${id} is forgotten`);
     }
   }
 }

@@ -21,6 +21,8 @@ export interface Weather {
   readonly scriptFails: number;
   /** How far the clocks of invocations are off, at most. */
   readonly skewMs: number;
+  /** How long EC2 still describes what has been terminated: "usually less than one hour" (EC2 API reference, DescribeInstances). */
+  readonly forgetsMs: number;
 }
 
 export const CALM: Weather = {
@@ -37,6 +39,7 @@ export const CALM: Weather = {
   bootMaxMs: 30_000,
   scriptFails: 0,
   skewMs: 300,
+  forgetsMs: 3_600_000,
 };
 
 /** What the product allows for (`lambdas/model/answered.ts`), less what an invocation rounds. */
@@ -59,5 +62,6 @@ export function weatherOf(chance: (p: number) => boolean, next: () => number): W
     bootMaxMs: chance(0.2) ? 240_000 : 40_000,
     scriptFails: some(0.15),
     skewMs: chance(0.25) ? FAR_APART_MS : 300,
+    forgetsMs: chance(0.25) ? 60_000 + next() * 600_000 : CALM.forgetsMs,
   };
 }

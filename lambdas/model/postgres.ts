@@ -74,6 +74,10 @@ export const ARCHIVE_SLOT = 'rejoin_archive';
 /** Name of a node's slot: slots take only lower-case letters, digits and underscores. */
 export const slotOf = (node: string): string => node.replaceAll('-', '_');
 
+/** The node that a slot is for, by its name; null for a slot that is not named as Rejoin names those of nodes. */
+export const nodeOfSlot = (slot: string): string | null =>
+  /^i_(?:[0-9a-f]{8}|[0-9a-f]{17})$/.test(slot) ? slot.replace('_', '-') : null;
+
 const GIB = 2 ** 30;
 /** Free space below which a node is about to fill its disk: a tenth of it or 2 GiB, whichever is less. */
 export const isNearlyFull = ({ totalBytes, availableBytes }: DiskSpace): boolean =>

@@ -91,6 +91,8 @@ export interface ClusterView {
   readonly spec: ClusterSpec;
   readonly atMs: number;
   readonly nodes: readonly Node[];
+  /** Ids of instances that a target or a slot is left of, and that EC2 knows nothing of any more. */
+  readonly forgotten: readonly string[];
   readonly targetGroups: readonly TargetGroupView[];
   readonly dns: readonly DnsView[];
   readonly ledger: ClusterLedger;

@@ -2,7 +2,7 @@
  * One immutable picture of a cluster. Six AWS calls when all is well, the specification first and the others at once:
  * GetParameter, DescribeInstances, DescribeTargetHealth for each group, ListResourceRecordSets for each record, BatchGetItem
  * (ledger and brake). The secret is cached; the execution is asked for only when the ledger holds a claim. Health of the
- * database comes from our own probes, never from a cache.
+ * database comes from our own probes, never from a cache. One more call while a target that is not ours is of a stopped instance.
  */
 import { CloudUnavailable } from '../cloud/ports.ts';
 import type { DbCredentials } from '../cloud/ports.ts';
@@ -12,6 +12,7 @@ import { CONFIRM_AFTER_MS, isProbeSuspicion } from '../model/suspicion.ts';
 import { REPLACES_TAG, describeProblems } from '../model/spec.ts';
 import type { ClusterView, DnsView, Instance, Node, Probe, TargetGroupView } from '../model/view.ts';
 import type { ReconcilePorts } from './ports.ts';
+import { forgottenBy } from './forgotten.ts';
 import { secondLook } from './postgres/second-look.ts';
 
 /** A specification that does not parse: nothing can be decided until a person mends it. */
@@ -36,8 +37,10 @@ export async function observe(cluster: string, ports: ReconcilePorts): Promise<C
     Promise.all(spec.endpoints.filter((e) => e.kind === 'dns').map((e) => observeRecord(e, cluster, ports))),
     remembered,
   ]);
+  const instances = nodes.map((n) => n.instance);
   const first = {
     ...{ spec, targetGroups, dns, ...memory },
+    forgotten: await forgottenBy(ports, instances, nodes, targetGroups),
     atMs: ports.clock.nowMs(),
     nodes: relevant(nodes, targetGroups, memory.ledger, spec),
   };

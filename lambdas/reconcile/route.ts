@@ -93,8 +93,8 @@ const byRoute = (groups: readonly TargetGroupView[]): readonly TargetGroupView[]
   [...groups].sort((a, b) => Number(b.route === 'writer') - Number(a.route === 'writer'));
 
 /**
- * Ours are targets on the engine's port that are instances of the cluster, or that the ledger knows (EC2 forgets a
- * terminated instance after about an hour). All others are left alone (safety rule 8).
+ * Ours are targets on the engine's port that are instances of the cluster, that the ledger knows, or that are nobody's any more since
+ * EC2 has forgotten them. All others are left alone (safety rule 8).
  */
 function isOurs(s: Situation, target: Target): boolean {
   if (target.port !== s.view.spec.engine.port) return false;
@@ -102,6 +102,7 @@ function isOurs(s: Situation, target: Target): boolean {
   return (
     nodeOf(s, target.id) !== undefined ||
     [writer, incident?.node, escalation?.node, claim?.node, claim?.joiner].includes(target.id) ||
+    s.view.forgotten.includes(target.id) ||
     target.id in suspicions
   );
 }

@@ -1,5 +1,6 @@
 /** A PostgreSQL cluster in the simulator. */
 import { EMPTY_LEDGER } from '../../lambdas/model/ledger.ts';
+import { REPLACES_TAG } from '../../lambdas/model/spec.ts';
 import type { ClusterSpec, PostgresEngine } from '../../lambdas/model/spec.ts';
 import { ARCHIVE_SLOT, slotOf } from '../../lambdas/model/postgres.ts';
 import { declaredNeed, synchronousStandbyNames } from '../../lambdas/model/quorum.ts';
@@ -69,12 +70,19 @@ function durability(world: World, pg: SimPostgres): readonly string[] {
   return found;
 }
 
-/** The primary has a slot for each other node that lives, and nobody one that holds back log for a node that is gone, or from an earlier role. */
+/**
+ * The primary has a slot for each other node that lives, and nobody one that holds back log for a node that is gone, or from an earlier role.
+ * What EC2 has forgotten and nobody stands in the place of, is not provably ours (safety rule 8).
+ */
 function slots(world: World, pg: SimPostgres): readonly string[] {
   const { writer } = world.ledger();
   const live = world.instancesOf().filter((i) => i.state !== 'terminated');
+  const known = [...world.instancesOf().map((i) => i.id), ...live.map((i) => i.tags[REPLACES_TAG] ?? '')].map(slotOf);
+  const isKnown = (name: string): boolean => known.includes(name);
   return live.flatMap(({ id }) => {
-    const names = [...(pg.server(id).disk?.slots ?? [])].filter((name) => name !== ARCHIVE_SLOT).toSorted();
+    const names = [...(pg.server(id).disk?.slots ?? [])]
+      .filter((name) => name !== ARCHIVE_SLOT && isKnown(name))
+      .toSorted();
     const wanted = id === writer ? live.flatMap((i) => (i.id === id ? [] : [slotOf(i.id)])).toSorted() : [];
     return names.join() === wanted.join()
       ? []

@@ -7,6 +7,7 @@
 import type { Change } from '../../model/change.ts';
 import { compareLsn } from '../../model/lsn.ts';
 import { ARCHIVE_SLOT, slotOf } from '../../model/postgres.ts';
+import { REPLACES_TAG } from '../../model/spec.ts';
 import type { Node } from '../../model/view.ts';
 import type { Upkeep, Wait } from '../engine.ts';
 import { isGone } from '../nodes.ts';
@@ -35,9 +36,9 @@ export function upkeep(s: Situation): Upkeep {
 
 /**
  * On every node the archive's slot, while an archive is declared: whoever is promoted has what is not archived yet. Beside it,
- * on the primary a slot for each other node of the cluster, and none for those that EC2 has ended. On a standby none for
+ * on the primary a slot for each other node of the cluster, and none for those that EC2 has ended, or has forgotten. On a standby none for
  * nodes of ours: left over from when it was the primary, they would hold back its WAL for ever. A slot that is in use, or
- * that is not named like a node that EC2 says is ours, is left alone (safety rule 8).
+ * that is not named like a node that is ours, is left alone (safety rule 8).
  */
 function slotChange(s: Situation, primary: AnsweredNode, node: AnsweredNode): Change | null {
   if (s.codeOf(node.instance.id) === 'NODE_FOREIGN_DATA' || inMaintenance(s, node.instance.id)) return null;
@@ -47,10 +48,11 @@ function slotChange(s: Situation, primary: AnsweredNode, node: AnsweredNode): Ch
   const there = new Map(node.probe.status.slots.map((slot) => [slot.name, slot]));
   const others = s.view.nodes.filter((n) => n.instance.id !== node.instance.id);
   const wanted = isThePrimary && managed ? others.filter(isExpected).map((n) => slotOf(n.instance.id)) : [];
-  const ended = (isThePrimary ? others.filter(isGone) : managed ? s.view.nodes : []).map((n) => slotOf(n.instance.id));
+  const ended = (isThePrimary ? others.filter(isGone) : managed ? s.view.nodes : []).map((n) => n.instance.id);
   const archived = s.view.spec.archive !== undefined;
   const create = [...wanted, ...(archived ? [ARCHIVE_SLOT] : [])].filter((name) => !there.has(name)).sort();
-  const drop = [...ended, ...(archived ? [] : [ARCHIVE_SLOT])]
+  const idle = [...ended, ...(managed ? forgottenNodes(s) : [])].map(slotOf);
+  const drop = [...idle, ...(archived ? [] : [ARCHIVE_SLOT])]
     .filter((name) => there.get(name)?.active === false)
     .sort();
   if (create.length === 0 && drop.length === 0) return null;
@@ -60,6 +62,13 @@ function slotChange(s: Situation, primary: AnsweredNode, node: AnsweredNode): Ch
   ].join('; ');
   return { kind: 'SetSlots', node: node.instance.id, create, drop, reason };
 }
+
+/**
+ * EC2 knows nothing of them, and a node of ours stands in their place. Without that nobody can say whose such a slot is: a replica in
+ * another region is named like that, too.
+ */
+const forgottenNodes = ({ view }: Situation): readonly string[] =>
+  view.forgotten.filter((id) => view.nodes.some((n) => n.instance.tags[REPLACES_TAG] === id));
 
 const slotsFor = (names: readonly string[]): string =>
   [

@@ -12,7 +12,7 @@ import { INCIDENT_TAG, REPLACES_TAG } from '../../../lambdas/model/spec.ts';
 import type { PostgresEngine } from '../../../lambdas/model/spec.ts';
 import type { ClusterView, Node, Probe } from '../../../lambdas/model/view.ts';
 import { READER_GROUP, WRITER_GROUP, aSpec } from '../../fakes/index.ts';
-import { NOW_MS, addressOf, ago, dnsOf, idOf, ledgerOf, targets } from './scenario.ts';
+import { forgottenIds, NOW_MS, addressOf, ago, dnsOf, idOf, ledgerOf, targets } from './scenario.ts';
 import type { NodeNote, Scenario } from './scenario.ts';
 
 export const POSTGRES_PORT = 5432;
@@ -72,6 +72,7 @@ export function postgresViewOf(s: PostgresScenario): ClusterView {
     }),
     atMs: NOW_MS,
     nodes: letters.map((l, i) => nodeFor(world, l, i)),
+    forgotten: forgottenIds(s.forgotten),
     targetGroups: [
       {
         arn: WRITER_GROUP,

@@ -64,6 +64,8 @@ export interface Scenario {
   /** Targets, space-separated: `a`, `b/draining`, `c/unhealthy`, `x:3307`. */
   readonly writerGroup?: string;
   readonly readGroup?: string;
+  /** Letters of nodes that EC2 knows nothing of any more, space-separated. */
+  readonly forgotten?: string;
   readonly dns?: { readonly says?: string; readonly owner?: string | null; readonly ttl?: number };
   readonly maintenance?: string;
   readonly claim?: {
@@ -86,6 +88,8 @@ export interface Scenario {
   readonly incident?: { readonly node?: string; readonly diagnosis?: string; readonly forSeconds?: number };
 }
 
+export const forgottenIds = (text = ''): readonly string[] => text.split(' ').filter(Boolean).map(idOf);
+
 export const idOf = (letter: string): string => (letter.length === 1 ? `i-${letter.padStart(17, '0')}` : letter);
 export const letterOf = (text: string): string => text.replaceAll(/i-0{16}([0-9a-z])/g, '$1');
 export const addressOf = (letter: string): string => `10.0.0.${parseInt(letter, 36)}`;
@@ -106,6 +110,7 @@ export function viewOf(s: Scenario): ClusterView {
       { arn: WRITER_GROUP, route: 'writer', drainSeconds: 10, targets: targets(s.writerGroup ?? writer ?? '') },
       { arn: READER_GROUP, route: 'healthy', drainSeconds: 10, targets: targets(s.readGroup ?? 'a b c') },
     ],
+    forgotten: forgottenIds(s.forgotten),
     dns: [dnsOf(s, writer)],
     ledger: ledgerOf(s, all, writer),
     brake: { engaged: s.brake !== undefined, reason: s.brake ?? null, sinceMs: s.brake === undefined ? null : ago(60) },
