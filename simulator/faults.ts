@@ -192,7 +192,7 @@ function switchOn(w: World): void {
   w.reconcileQueue.enabled = true;
   w.signalsQueue.poll();
   w.reconcileQueue.poll();
-  w.guard.unservedSinceMs = null;
+  w.guard.requests.served();
   w.story.tell('fault', 'the control plane is on again');
 }
 

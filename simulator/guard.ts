@@ -1,7 +1,15 @@
-/** The safety rules as the simulator sees them: from the truth, not from what the plane believes. Numbers: docs/safety.md. */
+/**
+ * The safety rules as the simulator sees them: from the truth, not from what the plane believes. Numbers: docs/safety.md. Here are those
+ * about acts: 5 to 8, and of 12 that they are on the record. Those that have clocks of their own are in `rules/`.
+ */
 import type { LaunchRequest, TargetRef } from '../lambdas/cloud/ports.ts';
-import { CLUSTER_TAG, REPLACES_TAG } from '../lambdas/model/spec.ts';
+import { CLUSTER_TAG } from '../lambdas/model/spec.ts';
 import type { Actor } from './actor.ts';
+import { GRACE_MS } from './rules/grace.ts';
+import { Launches } from './rules/launches.ts';
+import { Readers } from './rules/readers.ts';
+import { Requests } from './rules/requests.ts';
+import { Writers } from './rules/writers.ts';
 import type { World } from './world.ts';
 
 export interface Violation {
@@ -10,14 +18,6 @@ export interface Violation {
   readonly what: string;
 }
 
-/** Between the last look and the act lie calls that may take seconds: what has changed only since is nobody's fault. */
-export const GRACE_MS = 15_000;
-const STALE_ROUTE_MS = 2500;
-const TWO_WRITERS_MS = 10_000;
-/** Old answers of the balancer may hide whom a look has taken out, and a look that was killed comes back after 30 s. */
-const NO_READERS_MS = 45_000;
-/** Signals that could not be passed on come back after 180 s, and so does the sweep. */
-const UNSERVED_MS = 300_000;
 /** Between the look at a node and the stop lie three calls, each of which may take 9 s. */
 const SERVES_AGAIN_MS = 2 * GRACE_MS;
 
@@ -25,43 +25,31 @@ const DESTRUCTIVE = new Set(['instances.stop', 'instances.terminate', 'volumes.d
 /** Beside scripts on hosts, all but those that only look. */
 const CLAIMED = new Set([...DESTRUCTIVE, 'instances.launch', 'admin.detach', 'admin.promote']);
 
-/** Causes that carry the id of an event, of a slot or a moment of time, or of an execution and its step. */
-const NAMES_ONE_THING = /^(event|sweep|due|arn)[-:]/;
-
 export class Guard {
   readonly violations: Violation[] = [];
   readonly #world: World;
-  #epoch = -1;
-  #epochSinceMs = 0;
   #claim: string | null = null;
   #claimSinceMs = 0;
   #brakeSinceMs: number | null = null;
-  /** When EC2 last said stopped or terminated: a person may start it again in the middle of a replacement. */
-  readonly #fencedAtMs = new Map<string, number>();
   readonly #servesSinceMs = new Map<string, number>();
   /** When the plane last could not reach it. */
   readonly #unseenAtMs = new Map<string, number>();
-  #twoWritersSinceMs: number | null = null;
-  /** When the plane has taken the last one out of the readers. */
-  #emptiedAtMs: number | null = null;
-  /** When a reconcile was asked for that has not begun. */
-  unservedSinceMs: number | null = null;
-  /** When the plane last had EC2 stop an instance: what it has stopped it retires, unless a person starts it. */
-  readonly stoppedAtMs = new Map<string, number>();
-  readonly #repeated = new Set<string>();
+  readonly #readers: Readers;
+  readonly #writers: Writers;
+  readonly #launches: Launches;
+  readonly requests: Requests;
 
   constructor(world: World) {
     this.#world = world;
+    this.#readers = new Readers(world);
+    this.#writers = new Writers(world);
+    this.#launches = new Launches(world);
+    this.requests = new Requests(world);
   }
 
-  /**
-   * Containers of the watch ask for one sweep under one name, a repeated step and a doubled event ask as they did before, so that
-   * SQS drops all but the first: those are not waited for. Whatever else asks means something that has just happened.
-   */
-  asked(causes: readonly string[]): void {
-    const news = causes.filter((c) => !this.#repeated.has(c));
-    for (const c of causes) if (NAMES_ONE_THING.test(c)) this.#repeated.add(c);
-    if (news.length > 0) this.unservedSinceMs ??= this.#world.clock.nowMs();
+  /** When the plane last had EC2 stop each instance. */
+  get stoppedAtMs(): ReadonlyMap<string, number> {
+    return this.#launches.stoppedAtMs;
   }
 
   violate(rule: string, what: string): void {
@@ -77,17 +65,16 @@ export class Guard {
     if (DESTRUCTIVE.has(operation) || document === 'galera-bootstrap') this.destroys(operation, String(args[0]));
     const { rules, database } = this.#world.side;
     if (operation === 'instances.stop' || operation === 'instances.terminate') rules.ends(String(args[0]), operation);
-    if (operation === 'instances.stop') this.stoppedAtMs.set(String(args[0]), this.#world.clock.nowMs());
+    if (operation === 'instances.stop') this.#launches.stops(String(args[0]));
     rules.before({ actor, operation, args });
     if (operation === 'volumes.delete' && !database.takesWrites()) {
       this.violate('6', `${String(args[0])} is deleted while nobody serves`);
     }
-    if (operation === 'instances.launch') this.#launches(args[0] as LaunchRequest);
+    if (operation === 'instances.launch') this.#launches.launches(args[0] as LaunchRequest);
     if (operation === 'targetGroups.register' || operation === 'targetGroups.deregister')
       this.#routes(actor, operation, args);
     if (operation === 'ledger.releaseClaim') this.#releases(actor, String(args[1]));
-    // A look at the cluster begins: it serves all who have asked by now.
-    if (operation === 'instances.ofCluster' && actor.name === 'reconcile') this.unservedSinceMs = null;
+    if (operation === 'instances.ofCluster' && actor.name === 'reconcile') this.requests.served();
     if (operation === 'volumes.attach' || operation === 'volumes.tag') this.#takesVolume(operation, String(args[0]));
   }
 
@@ -97,8 +84,8 @@ export class Guard {
       actor.epoch = value as number;
       this.#world.side.rules.becomesWriter(actor, String(args[2]));
     }
-    if (operation === 'instances.launch') this.#launchedOnce(args[0] as LaunchRequest);
-    if (operation === 'targetGroups.deregister') this.#lastTarget(String(args[0]));
+    if (operation === 'instances.launch') this.#launches.launched(args[0] as LaunchRequest);
+    if (operation === 'targetGroups.deregister') this.#readers.deregistered(String(args[0]));
     this.#remember();
   }
 
@@ -107,35 +94,22 @@ export class Guard {
     this.#remember();
     const { clock, instancesOf, side } = this.#world;
     const nowMs = clock.nowMs();
-    for (const { id, state } of instancesOf()) {
-      if (state === 'stopped' || state === 'terminated') this.#fencedAtMs.set(id, nowMs);
+    for (const { id } of instancesOf()) {
       if (!side.database.serves(id)) this.#servesSinceMs.delete(id);
       else if (!this.#servesSinceMs.has(id)) this.#servesSinceMs.set(id, nowMs);
     }
     for (const id of this.#world.unseen) this.#unseenAtMs.set(id, nowMs);
     side.rules.tick();
-    if (this.#hasReaders() || !this.#world.planeOn) this.#emptiedAtMs = null;
-    if (this.#emptiedAtMs !== null && nowMs - this.#emptiedAtMs > NO_READERS_MS) {
-      this.violate('1', 'the last target was taken out of the readers, and none has come back');
-      this.#emptiedAtMs = null;
-    }
-    // A target whose host does not run leads nobody anywhere.
-    const writers = this.#world.routed('writer').filter((id) => !this.#world.isForeign(id) && this.#world.hostRuns(id));
-    if (writers.length < 2) this.#twoWritersSinceMs = null;
-    else this.#twoWritersSinceMs ??= nowMs;
-    if (this.#twoWritersSinceMs !== null && nowMs - this.#twoWritersSinceMs > TWO_WRITERS_MS && this.#world.planeOn) {
-      this.violate('2', `${writers.join(' and ')} are both routed to`);
-    }
-    if (this.unservedSinceMs !== null && nowMs - this.unservedSinceMs > UNSERVED_MS && this.#world.planeOn) {
-      this.violate('12', 'a reconcile that was asked for has not begun');
-      this.unservedSinceMs = null;
-    }
+    this.#launches.tick();
+    this.#readers.tick();
+    this.#writers.tick();
+    this.requests.tick();
   }
 
   #remember(): void {
     const nowMs = this.#world.clock.nowMs();
-    const { epoch, claim } = this.#world.ledger();
-    if (epoch !== this.#epoch) [this.#epoch, this.#epochSinceMs] = [epoch, nowMs];
+    const { claim } = this.#world.ledger();
+    this.#writers.remember();
     const holder = claim?.execution ?? null;
     if (holder !== this.#claim) [this.#claim, this.#claimSinceMs] = [holder, nowMs];
     const { engaged } = this.#world.aws.brake;
@@ -178,53 +152,11 @@ export class Guard {
     }
   }
 
-  #launches({ replaces }: LaunchRequest): void {
-    const state = replaces === null ? undefined : this.#world.aws.instances.get(replaces)?.state;
-    const fencedAtMs = this.#fencedAtMs.get(replaces ?? '') ?? Number.NEGATIVE_INFINITY;
-    const stoppedAtMs = this.stoppedAtMs.get(replaces ?? '') ?? Number.POSITIVE_INFINITY;
-    const { clock, aws } = this.#world;
-    // It may have been stopped for less than the time between two looks of this guard, and be terminated by now.
-    const hasStopped = clock.nowMs() - stoppedAtMs >= aws.stopMs;
-    const lately = hasStopped || clock.nowMs() - fencedAtMs < 4 * GRACE_MS;
-    if (state !== undefined && state !== 'stopped' && state !== 'terminated' && !lately) {
-      this.violate('3', `a replacement of ${replaces ?? ''} is launched while EC2 says ${state}`);
-    }
-  }
-
-  #launchedOnce({ replaces }: LaunchRequest): void {
-    const live = this.#world.instancesOf().filter((i) => i.state === 'pending' || i.state === 'running');
-    const same = live.filter((i) => replaces !== null && i.tags[REPLACES_TAG] === replaces);
-    if (same.length > 1)
-      this.violate('launch', `${same.map((i) => i.id).join(' and ')} both replace ${replaces ?? ''}`);
-    // Beside its replacement a stopped node runs only when a person has started it: the plane starts none, and may not stop it.
-    const isReplaced = (id: string): boolean => live.some((i) => i.tags[REPLACES_TAG] === id);
-    const counted = live.filter((i) => !(this.#fencedAtMs.has(i.id) && isReplaced(i.id)));
-    const most = this.#world.spec.nodes + 1;
-    const ours = counted.filter((i) => !this.#world.startedByHand.has(i.id));
-    if (ours.length > most)
-      this.violate('launch', `${ours.length} instances run where ${this.#world.spec.nodes} are specified`);
-  }
-
   #routes(actor: Actor, operation: string, args: readonly unknown[]): void {
-    const late = this.#world.clock.nowMs() - this.#epochSinceMs > STALE_ROUTE_MS;
-    if (actor.epoch !== this.#epoch && late) {
-      this.violate(
-        '2',
-        `${actor.name} does ${operation} at epoch ${actor.epoch ?? 'none'}, the ledger is at ${this.#epoch}`,
-      );
-    }
+    this.#writers.routes(actor, operation);
     for (const t of args[1] as readonly TargetRef[]) {
       if (this.#world.isForeign(t.id)) this.violate('8', `${operation} of ${t.id}, which is not ours`);
     }
-  }
-
-  #lastTarget(group: string): void {
-    if (group !== this.#world.groups.healthy) return;
-    if (!this.#hasReaders()) this.#emptiedAtMs ??= this.#world.clock.nowMs();
-  }
-
-  #hasReaders(): boolean {
-    return this.#world.routed('healthy').some((id) => !this.#world.isForeign(id));
   }
 
   #takesVolume(operation: string, id: string): void {

@@ -25,7 +25,7 @@ import type { Database, EngineName, Side } from './side.ts';
 import { postgresSide } from './postgres/side.ts';
 import { Story } from './story.ts';
 import { Surroundings } from './surroundings.ts';
-import { Unattended } from './unattended.ts';
+import { Unattended } from './rules/unattended.ts';
 import { CALM } from './weather.ts';
 import type { Weather } from './weather.ts';
 import { addStrangers } from './strangers.ts';
@@ -197,7 +197,7 @@ export class World {
       case 'workflows.start':
         return this.functions.begin(String(value));
       case 'requests.send':
-        return this.guard.asked((args[0] as readonly { readonly cause: string }[]).map((r) => r.cause));
+        return this.guard.requests.asked((args[0] as readonly { readonly cause: string }[]).map((r) => r.cause));
       case 'notifications.publish':
         return tell(`tells people: ${String(args[0])}`);
       case 'admin.detach':

@@ -1,6 +1,6 @@
 /** The safety rules as Galera has them: from the truth, not from what the plane believes. */
 import type { Actor } from '../actor.ts';
-import { GRACE_MS } from '../guard.ts';
+import { GRACE_MS } from '../rules/grace.ts';
 import type { Call, EngineRules } from '../side.ts';
 import type { World } from '../world.ts';
 import type { GaleraModel } from './cluster.ts';

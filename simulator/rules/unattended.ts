@@ -1,5 +1,5 @@
 /** Safety rule 9: while the plane is switched off and nothing befalls the cluster, its clients go on writing. */
-import type { World } from './world.ts';
+import type { World } from '../world.ts';
 
 /** What has struck or was begun before the plane went takes so long to show: a suspect timeout, a check of the balancer. */
 const AFTERMATH_MS = 12_000;
