@@ -6,7 +6,7 @@ const WITHIN_SECONDS = 90;
 
 export const maintenance: Scenario = {
   name: 'maintenance',
-  summary: 'the writer is drained on request and put back: no failed write',
+  summary: 'the writer is drained on request and put back (Galera: no failed write)',
   promises: both(
     { writeOutageMs: 1000, writeErrors: 0, signalToRoutedMs: null, launches: 0 },
     { writeOutageMs: 3000, writeErrors: null },
