@@ -113,8 +113,10 @@ async function attempt(cluster: string, ports: ReconcilePorts, isBacklog: boolea
     report(view, diagnoses, planned, applied, outcome, ports, cost);
     tellOfLostRecord(view, planned);
     const isDone = applied.stale === null && applied.failures.length === 0;
+    // It saw another target in, which left meanwhile: who asked for a look has not had one at what is there now.
+    const isOvertaken = applied.refusals.some((r) => r.code === 'REFUSED_LAST_HEALTHY_TARGET');
     const isHeldUp = !isDone || applied.refusals.some((r) => r.code === 'REFUSED_PACED');
-    return { outcome, isWhole: isDone && planned === whole && isWholeView(view), isHeldUp };
+    return { outcome, isWhole: isDone && !isOvertaken && planned === whole && isWholeView(view), isHeldUp };
   } catch (error) {
     if (!(error instanceof CloudUnavailable)) throw error;
     ports.log.error('AWS is not available for now; reconcile comes back', { cluster, error, ...cost() });

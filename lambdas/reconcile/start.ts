@@ -18,6 +18,9 @@ const MAX_NAMES = 5;
 /** Recoveries that launch an instance. */
 const LAUNCHING: readonly RecoveryMode[] = ['replace', 'add'];
 
+/** For how long a look at the brake is good: many times what the ledger takes. */
+const BRAKE_GOOD_FOR_MS = 500;
+
 const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'];
 
 /**
@@ -28,10 +31,12 @@ const ENDED: readonly ExecutionState[] = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'A
  */
 export async function startRecovery(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
   const { mode, incident, node, reason } = change;
-  if (LAUNCHING.includes(mode) && !(await hasTurn(ports))) return paced(change, view);
   // What is retired has not failed now: it is nothing new to the fleet's count, and its workflow's claim is refused by the brake.
   const braked = mode === 'retire' ? null : await brake(change, view, ports);
   if (braked !== null) return braked;
+  // After the brake: a launch that it refuses leaves its turn to others, and counts as a failure though its turn be far.
+  const untimely = LAUNCHING.includes(mode) ? await takeTurn(change, view, ports) : null;
+  if (untimely !== null) return untimely;
   const first = Number(/-(\d+)$/.exec(change.executionName)?.[1] ?? 1);
   for (let attempt = first; attempt < first + MAX_NAMES; attempt += 1) {
     const name = executionName(view.spec.name, node, incident, mode, attempt);
@@ -51,15 +56,27 @@ async function handOver({ node, reason }: Start, view: ClusterView, ports: Recon
   return { code: 'REFUSED_LEFT_OVER', node, reason: `${node} could not be retired, terminate it by hand (${why})` };
 }
 
-async function hasTurn({ pace }: ReconcilePorts): Promise<boolean> {
+/** Null: it may launch now. A turn may take seconds to come, in which the others that fail engage the brake: it is looked at again. */
+async function takeTurn(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
+  const askedAtMs = ports.clock.nowMs();
   try {
-    await pace?.turn('launch');
-    return true;
+    await ports.pace?.turn('launch');
   } catch (error) {
     if (!(error instanceof CloudUnavailable)) throw error;
-    return false;
+    return paced(change, view);
   }
+  if (ports.clock.nowMs() - askedAtMs < BRAKE_GOOD_FOR_MS) return null;
+  const { brake: now } = await ports.ledger.read(view.spec.name);
+  return now.engaged
+    ? refusedByBrake(change, view, `: the fleet brake is engaged: ${now.reason ?? 'no reason given'}`)
+    : null;
 }
+
+const refusedByBrake = ({ mode, node }: Start, view: ClusterView, why: string): Refusal => ({
+  code: 'REFUSED_BRAKE',
+  ...(node === null ? {} : { node }),
+  reason: `${mode} of ${node ?? view.spec.name} not started${why}`,
+});
 
 const paced = ({ mode, node }: Start, view: ClusterView): Refusal => ({
   code: 'REFUSED_PACED',
@@ -103,11 +120,7 @@ async function brake(change: Start, view: ClusterView, ports: ReconcilePorts): P
   const reason = brakeReason(failures, fleetNodes, atMs, view.brake.releasedAtMs);
   if (reason === null) return null;
   await ports.ledger.engageBrake(reason, atMs);
-  return {
-    code: 'REFUSED_BRAKE',
-    ...(change.node === null ? {} : { node: change.node }),
-    reason: `${change.mode} of ${change.node ?? cluster} not started, and the fleet brake engaged: ${reason}`,
-  };
+  return refusedByBrake(change, view, `, and the fleet brake engaged: ${reason}`);
 }
 
 /**

@@ -5,7 +5,7 @@ import { CloudUnavailable } from '../../../lambdas/cloud/ports.ts';
 import { CLOCKS_APART_MS } from '../../../lambdas/model/answered.ts';
 import { reconcileBatch } from '../../../lambdas/reconcile/batch.ts';
 import type { RequestRecord } from '../../../lambdas/reconcile/batch.ts';
-import { FakeAws, FakeClock, fakeCloud, healthyCluster } from '../../fakes/index.ts';
+import { FakeAws, FakeClock, READER_GROUP, fakeCloud, healthyCluster } from '../../fakes/index.ts';
 
 const START_MS = Date.UTC(2026, 0, 15, 2);
 const WAITED_MS = CLOCKS_APART_MS + 1;
@@ -98,6 +98,24 @@ describe('a look answers nothing', () => {
     aws.failNext('ReconcileRequests.sendLater', new CloudUnavailable('throttled'));
     expect(await reconcileBatch([request(START_MS)], cloud)).toHaveLength(1);
     expect((await cloud.ledger.read('orders')).cluster.lookBeganMs).toBeNull();
+  });
+
+  it('when its deregistration was refused, since another look had taken out those that were to stay', async () => {
+    const { cloud, aws, node } = world();
+    aws.setState(node, 'terminated');
+    await aws.clock.advance(10_000);
+    const readers = aws.targetGroups.get(READER_GROUP)?.targets;
+    aws.before = ({ operation }) => {
+      if (operation !== 'TargetGroups.ensureTermination') return;
+      for (const key of [...(readers?.keys() ?? [])]) if (!key.startsWith(node)) readers?.delete(key);
+    };
+    await reconcileBatch([request(START_MS)], cloud);
+    expect([...(readers?.keys() ?? [])]).toEqual([`${node}:3306`]);
+    expect((await cloud.ledger.read('orders')).cluster.lookBeganMs).toBeNull();
+    aws.before = null;
+    await reconcileBatch([request(START_MS)], cloud);
+    expect(readers?.size).toBe(3);
+    expect((await cloud.ledger.read('orders')).cluster.lookBeganMs).not.toBeNull();
   });
 
   it('and costs no write, while nothing waits', async () => {
