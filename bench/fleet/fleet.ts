@@ -72,7 +72,7 @@ const METHOD = [
   'real: the code of signals, reconcile and watch; fake: AWS, in memory, with the contract that the adapters keep too',
   'CPU: user and system of this process, the fakes in it; each burst on a fresh fleet of Galera clusters of three nodes, 1 % of the nodes gone',
   'together: the burst lies in the queue when the first function starts, and what is asked for one cluster gathers in its message group until all of it is read; flowing: it is reconciled while it is read; apart: each message is dealt with before the next one comes, and time stands still',
-  'in both of the former five environments of each function, and a call to AWS takes 25 ms of virtual time',
+  'in both of the former as many environments of each function as the mapping of its queue allows (two), and a call to AWS takes 25 ms of virtual time',
   'calls: requests to AWS that the adapters would make, page after page without retries; secrets are kept by the adapter and not counted',
   'quiet fleet: one period of the sweep (3 minutes) of virtual time after a first minute, clusters without an archive, nothing fails; a bucket for each API with its burst, full at first',
   'outage: a zone goes, and with it one node of each cluster, two of every tenth (of five nodes); EC2 says terminated at once; health checks each 10 s, two failures; a person releases the brake after a minute; the first replacement of each cluster is followed until its launch; at most a quarter of an hour',
@@ -160,7 +160,7 @@ function stormVerdicts(storms: readonly StormFigure[]): readonly Verdict[] {
     ...verdicts,
     {
       promise: 'calls grow with the clusters touched and not with the messages, when these come together',
-      measured: `${more.toFixed(0)} times the messages about ${SMALL_FLEET} clusters: ${growth.toFixed(1)} times the calls for each cluster touched; ${without.toFixed(1)} without those that ask whose an instance is, which grow with the instances that are named`,
+      measured: `${more.toFixed(0)} times the messages about ${SMALL_FLEET} clusters: ${growth.toFixed(1)} times the calls for each cluster touched; ${without.toFixed(1)} without those that ask whose an instance is`,
       held: growth <= CALLS_GROW_AT_MOST,
     },
   ];

@@ -10,6 +10,8 @@
 import { Memory } from '../../lambdas/signals/memory.ts';
 import { receive, type SignalRecord } from '../../lambdas/signals/receive.ts';
 import { reconcileBatch } from '../../lambdas/reconcile/batch.ts';
+import { RECONCILE_ENVIRONMENTS } from '../../lib/capabilities/reconcile.ts';
+import { SIGNALS_ENVIRONMENTS } from '../../lib/capabilities/signals.ts';
 import { SimClock } from '../../simulator/clock.ts';
 import { Random } from '../../simulator/random.ts';
 import { apiCalls } from './calls.ts';
@@ -18,8 +20,8 @@ import { messages } from './messages.ts';
 
 /** As both functions' event source mappings have it (lib/capabilities). */
 const BATCH = 10;
-/** Environments of each function: as many as Lambda starts with for a queue, and never more here. An assumption. */
-const ENVIRONMENTS = 5;
+/** As many of each function as the mapping of its queue allows: two (decision 0018). Lambda alone would begin with five. */
+const ENVIRONMENTS = { signals: SIGNALS_ENVIRONMENTS, reconcile: RECONCILE_ENVIRONMENTS };
 /** So many of the nodes are really gone: the plane has something to do, and less than the fleet's brake stops. */
 const GONE_SHARE = 0.01;
 /** How often an idle environment looks into the queue. */
@@ -40,7 +42,7 @@ export interface StormFigure extends Storm {
   readonly cpuMs: number;
   readonly messagesPerCpuSecond: number;
   readonly calls: number;
-  /** Of them what asks EC2 whose an instance is: for instances of others too, each at most once a minute and environment. */
+  /** Of them what asks EC2 whose an instance is, by id or by listing all of ours. */
   readonly asks: number;
   readonly callsPerMessage: number;
   readonly callsPerTouched: number;
@@ -97,12 +99,13 @@ class Course {
   }
 }
 
-const environments = <T>(one: (n: number) => Promise<T>): Promise<readonly T[]> =>
-  Promise.all(Array.from({ length: ENVIRONMENTS }, (_, n) => one(n)));
+const environments = <T>(of: keyof typeof ENVIRONMENTS, one: (n: number) => Promise<T>): Promise<readonly T[]> =>
+  Promise.all(Array.from({ length: ENVIRONMENTS[of] }, (_, n) => one(n)));
 
 async function meet(course: Course, meeting: Meeting): Promise<void> {
-  const read = (): Promise<unknown> => environments((n) => course.read(new Memory(`environment-${n}`), BATCH));
-  const reconcile = (): Promise<unknown> => environments(() => course.reconcile(new Map()));
+  const read = (): Promise<unknown> =>
+    environments('signals', (n) => course.read(new Memory(`environment-${n}`), BATCH));
+  const reconcile = (): Promise<unknown> => environments('reconcile', () => course.reconcile(new Map()));
   switch (meeting) {
     case 'together':
       await read();
@@ -147,7 +150,9 @@ export async function storm({ messages: count, clusters, meeting }: Storm, seed:
   if (course.returned !== malformed)
     throw new Error(`${course.returned} messages returned to the queue, expected ${malformed}`);
   const reconciles = fleet.aws.callsOf('Specs.get').length;
-  const asks = fleet.aws.callsOf('Instances.byIds').length;
+  const asks = ['Instances.byIds', 'Instances.ofEveryCluster']
+    .flatMap((operation) => fleet.aws.callsOf(operation))
+    .flatMap((call) => apiCalls(call, fleet.size)).length;
   const calls = fleet.calls();
   const byApi = Object.fromEntries(
     [...Map.groupBy(calls, (c) => c.api)].map(([api, of]) => [api, of.length] as const).sort(),

@@ -11,17 +11,17 @@ import type { Instance, InstanceState } from '../model/view.ts';
 import type { Lazy } from './clients.ts';
 import { aws } from './errors.ts';
 import { everyPage, inBatches } from './pages.ts';
+import { IDS_PER_CALL, INSTANCES_PER_PAGE } from './ports.ts';
 import type { Instances, LaunchRequest } from './ports.ts';
-
-/** EC2 takes up to 200 values in one filter; staying well below keeps requests small. */
-const IDS_PER_CALL = 100;
 
 /** EC2 instances. Errors as in `errors.ts`. */
 export function awsInstances(ec2: Lazy<EC2Client>): Instances {
   const describe = (filter: Filter): Promise<readonly Instance[]> =>
     everyPage(async (token) => {
       const page = await aws('ec2:DescribeInstances', () =>
-        ec2().send(new DescribeInstancesCommand({ Filters: [filter], MaxResults: 1000, NextToken: token })),
+        ec2().send(
+          new DescribeInstancesCommand({ Filters: [filter], MaxResults: INSTANCES_PER_PAGE, NextToken: token }),
+        ),
       );
       const items = (page.Reservations ?? []).flatMap((r) => r.Instances ?? []).map(toInstance);
       return { items, next: page.NextToken };

@@ -15,12 +15,17 @@ export interface LaunchRequest {
   readonly withoutDevice: string | null;
 }
 
+/** How many instances one call lists at most. */
+export const INSTANCES_PER_PAGE = 1000;
+/** How many ids one call asks for at most: EC2 takes up to 200 values in one filter; staying well below keeps requests small. */
+export const IDS_PER_CALL = 100;
+
 export interface Instances {
   /** All instances tagged for the cluster that EC2 still describes, the terminated too. Every page is read. */
   ofCluster(cluster: string): Promise<readonly Instance[]>;
-  /** The same for all clusters: one call for a thousand instances. A cluster without any is missing. */
+  /** The same for all clusters: one call for `INSTANCES_PER_PAGE`. A cluster without any is missing. */
   ofEveryCluster(): Promise<ReadonlyMap<string, readonly Instance[]>>;
-  /** One batched call; ids that EC2 does not know are missing from the answer, never an error. */
+  /** One call for `IDS_PER_CALL`; ids that EC2 does not know are missing from the answer, never an error. */
   byIds(ids: readonly string[]): Promise<readonly Instance[]>;
   /** Answers the new instance, or the one that this client token launched before. */
   launch(request: LaunchRequest): Promise<Instance>;

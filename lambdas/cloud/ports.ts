@@ -25,7 +25,7 @@ import type { ExecutionState, Probe, Target } from '../model/view.ts';
 import type { RecoveryInput } from '../model/recovery.ts';
 
 export type * from './archive-ports.ts';
-export type * from './ec2-ports.ts';
+export * from './ec2-ports.ts';
 
 export interface Clock {
   nowMs(): number;

@@ -1,13 +1,9 @@
 /**
  * What a warm function remembers from one batch of signals to the next, so that a burst of thousands about the same clusters
- * does not cost two calls for every ten (docs/decisions/0017-a-look-answers-what-was-sent-before-it.md). A cold one remembers nothing, and asks.
+ * does not cost two calls for every ten (docs/decisions/0017-a-look-answers-what-was-sent-before-it.md, 0025). A cold one remembers nothing, and asks.
  */
+import { Listing, OWNER_KEPT_MS } from './listing.ts';
 
-/**
- * Whose an instance is changes only when a person tags it anew. One that is not ours is never remembered: EC2 may show the tags
- * of a new instance late.
- */
-const OWNER_KEPT_MS = 60_000;
 /** Beyond this many all are forgotten, so that a function that lives for hours does not fill up. */
 const MOST = 50_000;
 
@@ -16,20 +12,21 @@ export class Memory {
   readonly #owners = new Map<string, { readonly cluster: string; readonly atMs: number }>();
   readonly #asked = new Map<string, number>();
   #causes = 0;
+  readonly listing = new Listing();
 
   /** `container`: a name that no other execution environment has or had. */
   constructor(container: string) {
     this.#container = container;
   }
 
-  /** Instance id to cluster, of those that are known. */
-  ownersOf(ids: readonly string[], nowMs: number): ReadonlyMap<string, string> {
-    return new Map(
-      ids.flatMap((id) => {
-        const owner = this.#owners.get(id);
-        return owner === undefined || nowMs - owner.atMs > OWNER_KEPT_MS ? [] : [[id, owner.cluster] as const];
-      }),
-    );
+  /**
+   * The instance's cluster; null: it is not ours, as far as a message of that time is concerned; undefined: it is not known. One that is
+   * not ours is not remembered from a question by id, since EC2 may show the tags of a new instance late. As `Listing.ownerOf`.
+   */
+  ownerOf(id: string, sentMs: number | null, nowMs: number): string | null | undefined {
+    const owner = this.#owners.get(id);
+    if (owner !== undefined && nowMs - owner.atMs <= OWNER_KEPT_MS) return owner.cluster;
+    return this.listing.ownerOf(id, sentMs, nowMs);
   }
 
   noteOwner(id: string, cluster: string, atMs: number): void {

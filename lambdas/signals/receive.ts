@@ -1,9 +1,10 @@
 /** One batch of signals: parse each, ask once whose the instances are, send one request per touched cluster. */
-import type { Clock, Instances, Log, Metrics, ReconcileRequests } from '../cloud/ports.ts';
+import type { Metrics, ReconcileRequests } from '../cloud/ports.ts';
 import type { SentRecord } from '../model/answered.ts';
 import { hasWaited, isAnswered, sentAtMs } from '../model/answered.ts';
-import { CLUSTER_TAG } from '../model/spec.ts';
 import type { Memory } from './memory.ts';
+import { ownersOf } from './owners.ts';
+import type { Named, Ports as OwnersPorts } from './owners.ts';
 import { parseSignal } from './parse.ts';
 import type { Signal } from './signal.ts';
 
@@ -12,13 +13,13 @@ export interface SignalRecord extends SentRecord {
   readonly body: string;
 }
 
-export interface Ports {
-  readonly clock: Clock;
-  readonly instances: Instances;
+export interface Ports extends OwnersPorts {
   readonly requests: ReconcileRequests;
-  readonly log: Log;
   readonly metrics: Metrics;
 }
+
+/** How much later than it was launched an instance is surely listed by its tag: EC2 shows tags of new instances late, mostly by some seconds. */
+export const LAUNCHES_LISTED_MS = 30_000;
 
 interface Understood {
   readonly messageId: string;
@@ -77,14 +78,12 @@ async function locate(
   ports: Ports,
   memory: Memory | null,
 ): Promise<{ readonly hints: readonly Hint[]; readonly unasked: readonly string[] }> {
-  const ids = [
-    ...new Set(understood.flatMap(({ signal }) => (signal.about === 'instances' ? signal.instanceIds : []))),
-  ];
+  const named = understood.flatMap(namedBy);
   let owners: ReadonlyMap<string, string> | null;
   try {
-    owners = await ownersOf(ids, ports, memory);
+    owners = await ownersOf(named, ports, memory);
   } catch (error) {
-    ports.log.error('could not ask EC2 whose the instances are; the signals return to the queue', { ids, error });
+    ports.log.error('could not ask EC2 whose the instances are; the signals return to the queue', { named, error });
     owners = null;
   }
   const hints: Hint[] = [];
@@ -106,23 +105,10 @@ async function locate(
   return { hints, unasked };
 }
 
-/** Instance id to cluster, for those that carry the cluster's tag. One batched call, none when all are known. */
-async function ownersOf(
-  ids: readonly string[],
-  ports: Ports,
-  memory: Memory | null,
-): Promise<ReadonlyMap<string, string>> {
-  const nowMs = ports.clock.nowMs();
-  const owners = new Map(memory?.ownersOf(ids, nowMs));
-  const unknown = ids.filter((id) => !owners.has(id));
-  if (unknown.length === 0) return owners;
-  for (const { id, tags } of await ports.instances.byIds(unknown)) {
-    const cluster = tags[CLUSTER_TAG];
-    if (cluster === undefined) continue;
-    owners.set(id, cluster);
-    memory?.noteOwner(id, cluster, nowMs);
-  }
-  return owners;
+function namedBy({ signal, sentMs }: Understood): readonly Named[] {
+  if (signal.about !== 'instances') return [];
+  const listedFromMs = sentMs === null || signal.isLaunch !== true ? sentMs : sentMs + LAUNCHES_LISTED_MS;
+  return signal.instanceIds.map((id) => ({ id, sentMs: listedFromMs }));
 }
 
 /** Sends one request per touched cluster; answers the records whose request could not be sent. */

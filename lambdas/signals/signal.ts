@@ -20,6 +20,7 @@ export type Signal =
       readonly eventId: string;
       readonly instanceIds: readonly string[];
       readonly summary: string;
+      readonly isLaunch?: true;
     }
   | {
       readonly about: 'clusters';
@@ -31,7 +32,13 @@ export type Signal =
 
 /** What a detail tells: which instances or which clusters. Nothing of either is possible (an alarm on something else). */
 export type Meaning =
-  | { readonly about: 'instances'; readonly instanceIds: readonly string[]; readonly summary: string }
+  | {
+      readonly about: 'instances';
+      readonly instanceIds: readonly string[];
+      readonly summary: string;
+      /** They may be new: EC2 may not show their tags yet. */
+      readonly isLaunch?: true;
+    }
   | {
       readonly about: 'clusters';
       readonly clusters: readonly string[];

@@ -129,6 +129,7 @@ export function instancesContract(world: () => World): void {
       expect(['shutting-down', 'terminated']).toContain(await world().instances.terminate(id));
       await poll(`${id} to be terminated`, 10_000, async () => (await stateOf(id)) === 'terminated');
       expect(await world().instances.ofCluster(c)).toMatchObject([{ id, state: 'terminated' }]);
+      expect((await world().instances.ofEveryCluster()).get(c)).toMatchObject([{ id, state: 'terminated' }]);
       await world().instances.terminate(id);
       expect(await stateOf(id)).toBe('terminated');
     });
