@@ -9,6 +9,7 @@ import type { GoodBase } from './ranges.ts';
 import { goodBases, rangesOf, wholeBases } from './ranges.ts';
 import type { Refusal, Target } from './target.ts';
 import { isReached, isRefused, nothing, refusal, refuseMoment, targetText } from './target.ts';
+import type { Lsn } from '../lsn.ts';
 import { lsnBytes } from '../lsn.ts';
 
 export interface Choice {
@@ -108,16 +109,29 @@ function toPlace(catalogue: Catalogue, target: Place, whole: readonly GoodBase[]
   }
   const count = linksToPlace(found, target);
   const choice = chosen(catalogue, target, found, count);
-  if (target.kind === 'lsn' && target.timeline !== null && choice.end.engine === 'postgres') {
-    if (choice.end.timeline !== target.timeline) {
+  if (target.kind === 'lsn' && target.timeline !== null) {
+    const on = timelinesAt(choice.links, target.lsn);
+    if (on.length > 0 && !on.includes(target.timeline)) {
       return refusal(
         'BEYOND_THE_END',
-        `${said} is not on the way to what is there now: that place is timeline ${choice.end.timeline}'s, so ` +
-          `timeline ${target.timeline} was left before it; give ${choice.end.timeline}/${target.lsn}, or a time`,
+        `${said} is not on the way to what is there now: that place is timeline ${on[0]}'s, so ` +
+          `timeline ${target.timeline} was left before it; give ${on[0]}/${target.lsn}, or a time`,
       );
     }
   }
   return choice;
+}
+
+/**
+ * Whose the place is. Where a timeline was left it is the next one's, and its own too: all of its log lies before it, as it does
+ * for whoever asked `pg_current_wal_lsn()` after the last commit there. The later one first.
+ */
+function timelinesAt(links: readonly LogEntry[], lsn: Lsn): readonly number[] {
+  const at = lsnBytes(lsn);
+  const there = links.flatMap((l) =>
+    l.kind === 'wal' && lsnBytes(l.start) <= at && at <= lsnBytes(l.end) ? [l.timeline] : [],
+  );
+  return [...new Set(there)].toSorted((a, b) => b - a);
 }
 
 /** How many links are needed: up to the first that covers the moment. */

@@ -79,6 +79,8 @@ describe('PostgreSQL: the newest base at or before the target, and the log up to
     ['a moment after the switch', iso(65), ['b2', w(1, 48, 52), w(2, 50, 54), w(2, 54, 60)]],
     ['an LSN', mib(41), ['b1', w(1, 32, 40), w(1, 40, 48)]],
     ['an LSN with its timeline', `2/${mib(51)}`, ['b2', w(1, 48, 52), w(2, 50, 54)]],
+    ['the place where a timeline was left', `1/${mib(50)}`, ['b2', w(1, 48, 52), w(2, 50, 54)]],
+    ['the same as the next one’s', `2/${mib(50)}`, ['b2', w(1, 48, 52), w(2, 50, 54)]],
     ['a restore point', 'before-deploy', ['b2', w(1, 48, 52)]],
   ])('%s', (_, text, expected) => {
     const found = chosen(pg, text);
@@ -95,6 +97,12 @@ describe('PostgreSQL: the newest base at or before the target, and the log up to
     [iso(20_000), /^IN_THE_FUTURE/],
   ])('refuses %s', (text, expected) => {
     expect(chosen(pg, text)).toMatch(expected);
+  });
+
+  it('finds a place of a timeline that was left, while nothing of the next one is there yet', () => {
+    const listing = pg.filter((o) => !o.key.includes('/wal/00000002/'));
+    expect(inShort(chosen(listing, `1/${mib(49)}`))).toEqual(['b2', w(1, 48, 52)]);
+    expect(chosen(listing, `2/${mib(49)}`)).toMatch(/timeline 2 was left before it; give 1\//);
   });
 
   it('refuses a place in a hole', () => {
