@@ -142,6 +142,15 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
       });
     },
 
+    async noteTimeline(cluster, timeline) {
+      await update({
+        key: stateKey(cluster),
+        set: 'SET #newestTimeline = :t',
+        condition: 'attribute_not_exists(#newestTimeline) OR #newestTimeline < :t',
+        values: { ':t': timeline },
+      });
+    },
+
     async noteLook(cluster, beganMs) {
       await update({
         key: stateKey(cluster),

@@ -100,6 +100,8 @@ const state = z.object({
   sync: orNull(sync),
   position: orNull(z.object({ node: text, timeline: number, lsn, atMs: number })),
   accepted: orNull(z.object({ node: text, by: text, atMs: number })),
+  // Absent in ledgers of earlier versions.
+  newestTimeline: z._default(number, 0),
   lookBeganMs: orNull(number),
 });
 const brake = z.object({

@@ -19,6 +19,7 @@ import type {
   Suspicion,
 } from '../model/ledger.ts';
 import type { Position } from '../model/lsn.ts';
+import type { UsedTimelines } from '../model/postgres.ts';
 import type { SyncState } from '../model/quorum.ts';
 import type { DatabaseTls, EngineKind, SpecResult } from '../model/spec.ts';
 import type { ExecutionState, Probe, Target } from '../model/view.ts';
@@ -134,6 +135,8 @@ export interface Ledger {
   ): Promise<void>;
   /** Unless a later one is there already (by `atMs`): a late writer changes nothing and hears nothing. */
   notePosition(cluster: string, position: PrimaryPosition): Promise<void>;
+  /** Before a promotion that may begin a timeline of that number. Unless a higher one is there already. */
+  noteTimeline(cluster: string, timeline: number): Promise<void>;
   /** Unless a later one is there already. */
   noteLook(cluster: string, beganMs: number): Promise<void>;
   setAccepted(cluster: string, accepted: AcceptedLoss | null): Promise<void>;
@@ -268,6 +271,8 @@ export interface PostgresAdmin {
    * there already, or farther, are as good. A slot in use is neither dropped nor moved.
    */
   setSlots(target: DbTarget, credentials: DbCredentials, slots: SlotChanges): Promise<void>;
+  /** So that a standby begins none of these when it is promoted. False: the database lacks the function (`nodes/postgres/setup.sql`). */
+  passOver(target: DbTarget, credentials: DbCredentials, used: UsedTimelines): Promise<boolean>;
   /** Promotes a standby and waits for the end of recovery, 5 s at most; a primary is left as it is. */
   promote(target: DbTarget, credentials: DbCredentials): Promise<void>;
   /**

@@ -5,6 +5,7 @@
  *   1. the ledger: the quorum that it will wait for          whoever fences it later knows whom to cut off
  *   2. its slots, its synchronous_standby_names              it waits from its first commit on
  *   3. the other standbys follow it                          they go over to its timeline with it
+ *      the ledger: the timeline's number                     nobody begins one of that number again
  *   4. the ledger: the writer (epoch + 1)                    from here on it is the one to be fenced, whatever becomes of us
  *   5. pg_promote, and reconcile is asked to route
  */
@@ -25,14 +26,13 @@ import { record } from '../recovery/step.ts';
 import type { StepContext } from '../recovery/step.ts';
 import { whileHeld } from './held.ts';
 import { degraded, followersOf, quorumOf, withSet } from './new-quorum.ts';
+import { passOverUsed } from './new-timeline.ts';
+import { onCandidate } from './on-candidate.ts';
 import type { Told } from './state.ts';
 import { postgresOf } from './steps/claim.ts';
 
 /** How long a standby that does not answer may hold the promotion up. */
 const FOLLOW_MS = 300;
-/** How long the candidate is tried, each time anew, before it counts as lost. */
-const PERSIST_MS = 3000;
-const BETWEEN_TRIES_MS = 100;
 
 export interface Promotion {
   readonly spec: ClusterSpec;
@@ -51,9 +51,10 @@ export async function makePrimary(context: StepContext, promotion: Promotion): P
   const instance = instanceOf(promotion, candidate);
   const credentials = await ports.secrets.credentials(spec.credentialsSecretArn);
   const target = databaseOf(spec, instance);
-  await stillAsTold(context, promotion, target, credentials);
+  const timeline = await stillAsTold(context, promotion, target, credentials);
   const followers = followersOf(candidate, promotion.told);
   await prepare(context, promotion, { target, credentials, followers, set: quorumOf(spec, followers) });
+  if (timeline !== null) await passOverUsed(context, { target, credentials, timeline });
   await record(context, `promote-${candidate}`, `promotes ${candidate}`, why);
   const volume = dataVolumeOf(instance, spec.dataDevice);
   await whileHeld(
@@ -77,21 +78,24 @@ function instanceOf({ instances, spec }: Promotion, id: string): Instance {
   );
 }
 
-/** Between the choice and now somebody may have pointed it at an upstream again, or promoted or lost it. */
+/**
+ * Between the choice and now somebody may have pointed it at an upstream again, or promoted or lost it. Answers the timeline that it is
+ * on; null: it is a primary already.
+ */
 async function stillAsTold(
   context: StepContext,
   { spec, instances, candidate, told }: Promotion,
   target: DbTarget,
   credentials: DbCredentials,
-): Promise<void> {
-  await onCandidate(context, candidate, async () => {
+): Promise<number | null> {
+  return onCandidate(context, candidate, async () => {
     const instance = instanceOf({ spec, instances, candidate, told, why: '' }, candidate);
     const status = postgresStatusOf({ instance, probe: await context.ports.prober.probe(target, credentials) });
     if (status === null) throw new NodeUnavailable(`${candidate} does not answer a probe`);
     const { timeline, lsn } = told[candidate] ?? status;
-    if (!status.inRecovery) return;
+    if (!status.inRecovery) return null;
     if (status.receiver === null && status.followsHost === null && status.timeline === timeline && status.lsn === lsn)
-      return;
+      return timeline;
     const found = `it follows ${status.followsHost ?? 'nobody'}, timeline ${status.timeline} at ${status.lsn}`;
     throw new NodeRefused(
       `${candidate} is not as it was chosen: ${found}; expected a detached standby on ${timeline} at ${lsn}`,
@@ -158,26 +162,5 @@ export async function follow(
     if (!(error instanceof NodeUnavailable) && !(error instanceof NodeRefused)) throw error;
     ports.log.warn(`${id} could not be pointed at ${primary.instanceId}`, { why: error.message });
     return false;
-  }
-}
-
-/**
- * Tries an act on the candidate for a few seconds while it does not answer.
- * @throws RecoveryError PromotionFailed when it refuses, or does not come back.
- */
-export async function onCandidate<T>(context: StepContext, candidate: string, act: () => Promise<T>): Promise<T> {
-  const { clock } = context.ports;
-  const untilMs = clock.nowMs() + PERSIST_MS;
-  for (;;) {
-    try {
-      return await act();
-    } catch (error) {
-      const passing = error instanceof NodeUnavailable;
-      if (!passing && !(error instanceof NodeRefused)) throw error;
-      if (!passing || clock.nowMs() >= untilMs) {
-        throw new RecoveryError('PromotionFailed', `${candidate} cannot be made the primary: ${error.message}`);
-      }
-      await clock.sleep(BETWEEN_TRIES_MS);
-    }
   }
 }

@@ -135,6 +135,8 @@ export interface ClusterLedger {
   /** PostgreSQL; null until a primary was seen. */
   readonly position: PrimaryPosition | null;
   readonly accepted: AcceptedLoss | null;
+  /** PostgreSQL: the highest number of a timeline that a promotion by a workflow may have begun; 0 when none is known. */
+  readonly newestTimeline: number;
   /**
    * When the last look began that saw all and did all that it had to, noted while requests were waiting; requests sent well
    * before it are answered. Null: none is known, and every request is looked into.
@@ -156,6 +158,7 @@ export const EMPTY_LEDGER: ClusterLedger = {
   sync: null,
   position: null,
   accepted: null,
+  newestTimeline: 0,
   lookBeganMs: null,
 };
 

@@ -90,3 +90,9 @@ export const streamsFrom = (status: PostgresStatus, host: string | null): boolea
   status.receiver !== null &&
   status.receiver.status === 'streaming' &&
   status.receiver.senderHost === host;
+
+/** Numbers of timelines that other servers may have begun, both ends included. */
+export interface UsedTimelines {
+  readonly from: number;
+  readonly to: number;
+}

@@ -29,10 +29,31 @@ CREATE OR REPLACE FUNCTION rejoin.disk() RETURNS text
   LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS $$ SELECT pg_read_file('rejoin-disk', 0, 64, true)
          WHERE (pg_stat_file('rejoin-disk', true)).modification > clock_timestamp() - interval '5 minutes' $$;
+
+-- A promotion begins the timeline after the last number that has a history file. Another server may have begun that one, and this
+-- standby not have heard of it: two logs of one number, which neither the archive nor pg_rewind can tell apart. So the numbers that
+-- may be used get a file here before, which names no parent: PostgreSQL never follows it, and hands it to standbys like any other.
+-- It works on standbys only, and leaves files alone that are there.
+CREATE OR REPLACE FUNCTION rejoin.pass_over_timelines(first int, last int) RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS $$
+  DECLARE
+    file text;
+  BEGIN
+    IF first < 2 OR last - first > 1000 THEN
+      RAISE EXCEPTION 'timelines % to %: expected numbers above 1, and at most 1000 of them', first, last;
+    END IF;
+    FOR number IN first .. last LOOP
+      file := format('%s/pg_wal/%s.history', current_setting('data_directory'), lpad(upper(to_hex(number)), 8, '0'));
+      CONTINUE WHEN NOT pg_is_in_recovery() OR (pg_stat_file(file, true)).size IS NOT NULL;
+      EXECUTE format('COPY (SELECT %L) TO %L', '# begun by another server, not part of this history', file);
+    END LOOP;
+  END $$;
+
 REVOKE ALL ON SCHEMA rejoin FROM PUBLIC;
-REVOKE ALL ON FUNCTION rejoin.disk() FROM PUBLIC;
+REVOKE ALL ON FUNCTION rejoin.disk(), rejoin.pass_over_timelines(int, int) FROM PUBLIC;
 GRANT USAGE ON SCHEMA rejoin TO :"plane";
-GRANT EXECUTE ON FUNCTION rejoin.disk() TO :"plane";
+GRANT EXECUTE ON FUNCTION rejoin.disk(), rejoin.pass_over_timelines(int, int) TO :"plane";
 
 -- Replicas stream, take base backups and run pg_rewind as this role. What pg_rewind reads:
 -- https://www.postgresql.org/docs/15/app-pgrewind.html

@@ -1,6 +1,7 @@
 import { NodeUnavailable } from '../../lambdas/cloud/ports.ts';
 import type { DbCredentials, DbTarget, PostgresAdmin, SlotChanges, Upstream } from '../../lambdas/cloud/ports.ts';
 import type { Position } from '../../lambdas/model/lsn.ts';
+import type { UsedTimelines } from '../../lambdas/model/postgres.ts';
 import type { FakeAws } from './aws.ts';
 
 /** Every call passes `FakeAws.call`, then goes to `aws.postgres`; without that, nobody answers. */
@@ -26,6 +27,10 @@ export class FakeAdmin implements PostgresAdmin {
 
   setSlots(target: DbTarget, credentials: DbCredentials, slots: SlotChanges): Promise<void> {
     return this.#on('setSlots', target, [target, slots], (admin) => admin.setSlots(target, credentials, slots));
+  }
+
+  passOver(target: DbTarget, credentials: DbCredentials, used: UsedTimelines): Promise<boolean> {
+    return this.#on('passOver', target, [target, used], (admin) => admin.passOver(target, credentials, used));
   }
 
   promote(target: DbTarget, credentials: DbCredentials): Promise<void> {

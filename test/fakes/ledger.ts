@@ -118,6 +118,12 @@ export class FakeLedger implements Ledger {
     });
   }
 
+  noteTimeline(cluster: string, timeline: number): Promise<void> {
+    return this.#aws.call('Ledger.noteTimeline', [cluster, timeline], () => {
+      if (this.#of(cluster).newestTimeline < timeline) this.#set(cluster, { newestTimeline: timeline });
+    });
+  }
+
   noteLook(cluster: string, beganMs: number): Promise<void> {
     return this.#aws.call('Ledger.noteLook', [cluster, beganMs], () => {
       const before = this.#of(cluster).lookBeganMs;

@@ -32,6 +32,8 @@ export interface Disk {
   upstreamHost: string | null;
   upstreamSlot: string | null;
   readonly slots: Set<string>;
+  /** Numbers of timelines whose history files only say that they are used. */
+  readonly passedOver: Set<number>;
   /** `synchronous_standby_names`. */
   names: string;
 }
@@ -92,6 +94,8 @@ export class FakePostgresCluster {
   readonly servers = new Map<string, Server>();
   /** Commits that a client was told of, in that order. */
   readonly journal: Acknowledged[] = [];
+  /** `setup.sql` of this version has been run. */
+  passesOver = true;
   /** How long a started server recovers before it lets anybody in. */
   recoveryMs = 0;
   /** How long a base backup takes. */
@@ -125,6 +129,7 @@ export class FakePostgresCluster {
       upstreamHost: null,
       upstreamSlot: null,
       slots: new Set(),
+      passedOver: new Set(),
       names: '',
     });
     server.process = 'up';
@@ -143,6 +148,7 @@ export class FakePostgresCluster {
       upstreamHost: this.hostOf(primary.id),
       upstreamSlot,
       slots: new Set(),
+      passedOver: new Set(),
       names: '',
     });
     server.process = 'up';

@@ -78,7 +78,8 @@ const restore: Script = (pg, server, { Plan = '', Finish }) => {
   const source = [...pg.servers.values()].find((s) => s.disk?.systemId === systemId && pg.runs(s) && !s.recovering);
   if (instance === undefined || source === undefined) return failed(62, `the base backup is of ${systemId}`);
   const log = pg.diskOf(source).log.filter((e) => BigInt(e.end) <= lsnBytes(end));
-  pg.add(instance, { log, systemId, upstreamHost: null, upstreamSlot: null, slots: new Set(), names: '' });
+  const empty = { slots: new Set<string>(), passedOver: new Set<number>(), names: '' };
+  pg.add(instance, { log, systemId, upstreamHost: null, upstreamSlot: null, ...empty });
   if (Finish !== 'standby') pg.server(server.id).process = 'up';
   pg.restored.set(server.id, Plan);
   return done;
@@ -94,7 +95,7 @@ const join: Script = (pg, server, { Primary, Donor }) => {
     const instance = pg.aws.instances.get(server.id);
     if (instance === undefined) throw new Error(`EC2 knows no ${server.id}`);
     pg.copies.push(server.id);
-    pg.add(instance, { ...pg.diskOf(from), slots: new Set(), ...upstream });
+    pg.add(instance, { ...pg.diskOf(from), slots: new Set(), passedOver: new Set(), ...upstream });
     Object.assign(pg.server(server.id), { seedingUntilMs: pg.aws.clock.nowMs() + pg.seedMs });
     return ok({ joined: 'seeding', rewound: false });
   }

@@ -2,6 +2,7 @@
 import { Conflict, NodeRefused, NodeUnavailable } from '../../lambdas/cloud/ports.ts';
 import type { DbCredentials, DbTarget, PostgresAdmin, Prober, Upstream } from '../../lambdas/cloud/ports.ts';
 import type { Position } from '../../lambdas/model/lsn.ts';
+import type { UsedTimelines } from '../../lambdas/model/postgres.ts';
 import { slotOf } from '../../lambdas/model/postgres.ts';
 import type { ClusterSpec } from '../../lambdas/model/spec.ts';
 import type { Probe } from '../../lambdas/model/view.ts';
@@ -77,11 +78,22 @@ export class FakePostgres extends FakePostgresCluster implements Prober, Postgre
     });
   }
 
+  passOver(target: DbTarget, credentials: DbCredentials, used: UsedTimelines): Promise<boolean> {
+    return this.#admin('passOver', target, credentials, [used], (server, disk) => {
+      if (!this.passesOver) return false;
+      for (let n = used.from; server.recovering && n <= used.to; n += 1) disk.passedOver.add(n);
+      return true;
+    });
+  }
+
   promote(target: DbTarget, credentials: DbCredentials): Promise<void> {
     return this.#admin('promote', target, credentials, [], (server, disk) => {
       if (!server.recovering) return;
       server.recovering = false;
-      disk.log = [...disk.log, this.entry({ ...last(disk), timeline: last(disk).timeline + 1 }, 'none')];
+      // As `findNewestTimeLine` of PostgreSQL's timeline.c: the first number above its own without a history file.
+      let timeline = last(disk).timeline + 1;
+      while (disk.passedOver.has(timeline)) timeline += 1;
+      disk.log = [...disk.log, this.entry({ ...last(disk), timeline }, 'none')];
     });
   }
 

@@ -247,5 +247,32 @@ describe('who streams from whom, on real nodes', () => {
       await b.sql('CREATE TABLE mine (n int)');
       expect(await b.sql('SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)')).toBe('00000002');
     });
+
+    it('begins a timeline above those that were passed over, and standbys follow there', async () => {
+      await third();
+      await a.kill();
+      await Promise.all([admin.detach(at(b), LOGIN), admin.detach(at(c), LOGIN)]);
+      expect(await admin.passOver(at(b), LOGIN, { from: 2, to: 3 })).toBe(true);
+      expect(await admin.passOver(at(b), LOGIN, { from: 2, to: 4 })).toBe(true); // a repeated step
+      expect(await admin.detach(at(b), LOGIN)).toMatchObject({ timeline: 1 });
+      await admin.setSlots(at(b), LOGIN, { create: [c.id], drop: [] });
+      await admin.follow(at(c), LOGIN, upstream(b, slotOf(c.id)));
+      await streams(b, c);
+      await admin.promote(at(b), LOGIN);
+      await b.sql('CREATE TABLE later (n int)');
+      const end = await b.sql('SELECT pg_current_wal_flush_lsn()');
+      await eventually('all of it replayed', 10, async () =>
+        compareLsn(await c.sql('SELECT pg_last_wal_replay_lsn()'), end) >= 0 ? true : undefined,
+      );
+      expect(await admin.detach(at(c), LOGIN)).toEqual({ timeline: 5, lsn: end });
+      expect(await b.sql("SELECT pg_read_file('pg_wal/00000005.history')")).toMatch(/^1\t[0-9A-F/]+\t[^\n]*\n?$/);
+      expect(await admin.passOver(at(b), LOGIN, { from: 6, to: 6 })).toBe(true);
+      expect(await b.sql("SELECT count(*) FROM pg_ls_waldir() WHERE name = '00000006.history'")).toBe('0');
+    });
+
+    it('tells that a database has not the means to pass over timelines', async () => {
+      await a.sql('DROP FUNCTION rejoin.pass_over_timelines(int, int)');
+      expect(await admin.passOver(at(a), LOGIN, { from: 2, to: 2 })).toBe(false);
+    });
   });
 });

@@ -11,7 +11,7 @@ import {
   type Upstream,
 } from '../../cloud/ports.ts';
 import { isLsn, type Position } from '../../model/lsn.ts';
-import { slotOf } from '../../model/postgres.ts';
+import { slotOf, type UsedTimelines } from '../../model/postgres.ts';
 import { plainConnect } from '../probing.ts';
 import { StatementRefused } from './connection.ts';
 import { alterSystem, detachFrom, notStandby, quoteLiteral } from './detach.ts';
@@ -113,6 +113,21 @@ async function setSlots(session: Session, { create, drop, advance = {} }: SlotCh
   }
 }
 
+const NO_FUNCTION = '42883';
+
+/** A promotion takes the first number that has no history file (`findNewestTimeLine` of PostgreSQL's timeline.c). */
+async function passOver(session: Session, { from, to }: UsedTimelines): Promise<boolean> {
+  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to))
+    throw new RangeError(`${from} to ${to}: expected numbers of timelines`);
+  try {
+    await session.query(`SELECT rejoin.pass_over_timelines(${from}, ${to})`);
+    return true;
+  } catch (error) {
+    if (error instanceof StatementRefused && error.sqlState === NO_FUNCTION) return false;
+    throw error;
+  }
+}
+
 async function promote(session: Session): Promise<void> {
   const [standby] = await session.row('SELECT pg_is_in_recovery()');
   if (standby !== 't') return;
@@ -160,6 +175,9 @@ export function postgresAdmin({ connect = plainConnect }: AdminOptions = {}): Po
 
     setSlots: (target, credentials, slots) =>
       change([target, credentials], 'setting its slots', (s) => setSlots(s, slots)),
+
+    passOver: (target, credentials, used) =>
+      change([target, credentials], 'passing over timelines', (s) => passOver(s, used)),
 
     promote: (target, credentials) => change([target, credentials], 'promotion', promote, LIMITS.promote),
 

@@ -1,6 +1,7 @@
 /** The switchover has failed. Unless another may be the primary by now, the old one is started and promoted again. */
 import { attachAgain } from '../../failover/attach-again.ts';
-import { onCandidate } from '../../failover/make-primary.ts';
+import { passOverUsed } from '../../failover/new-timeline.ts';
+import { onCandidate } from '../../failover/on-candidate.ts';
 import { verifyPrimary } from '../../failover/verify-primary.ts';
 import { RecoveryError } from '../../model/recovery.ts';
 import { advance, tail } from '../../recovery/command.ts';
@@ -66,7 +67,9 @@ async function look(state: SwitchoverState, context: StepContext): Promise<Parti
       'it ended cleanly, has everything, and nobody else was promoted',
     );
     const credentials = await context.ports.secrets.credentials(spec.credentialsSecretArn);
-    await onCandidate(context, old, () => context.ports.admin.promote(databaseOf(spec, instance), credentials));
+    const target = databaseOf(spec, instance);
+    await passOverUsed(context, { target, credentials, timeline: status.timeline });
+    await onCandidate(context, old, () => context.ports.admin.promote(target, credentials));
   }
   await attachAgain(context);
   return { ready: await verifyPrimary(context, spec, old), command: null };

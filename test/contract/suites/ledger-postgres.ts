@@ -135,6 +135,14 @@ export function postgresLedgerContract(world: () => World): void {
       expect((await of(c)).position).toEqual(position({ lsn: '0/9', atMs: T0 + 9 }));
     });
 
+    it('the highest number of a timeline stays, whichever is noted last', async () => {
+      const c = aCluster();
+      for (const timeline of [2, 4, 3]) await ledger().noteTimeline(c, timeline);
+      expect(await of(c)).toEqual({ ...EMPTY_LEDGER, newestTimeline: 4 });
+      await ledger().setWriter(c, 0, 'i-2');
+      expect((await of(c)).newestTimeline).toBe(4);
+    });
+
     it('an accepted loss is set, taken back, and used up by the next writer', async () => {
       const c = aCluster();
       const accepted = { node: 'i-2', by: 'ada', atMs: T0 };

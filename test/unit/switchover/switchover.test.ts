@@ -263,6 +263,17 @@ describe('a fault at any call of a switchover', () => {
     expect(world.pg.primaries(), told(world, ended)).toEqual([world.id(0)]);
     expect(world.pg.streams(world.id(2), world.id(0))).toBe(true);
     expect(world.pg.problems(world.id(0))).toEqual([]);
+    expect(world.ledger().newestTimeline).toBe(2);
+  });
+
+  it('before the promotion: the old primary begins no timeline that another may have begun', async () => {
+    const world = new PostgresWorld();
+    world.setLedger({ newestTimeline: 4 });
+    world.onCall = (call) => {
+      if (call.operation === 'HostCommands.start' && call.args[1] === 'postgres-stop') world.pg.crash(world.id(1));
+    };
+    await run(world);
+    expect(world.pg.status(world.id(0)).timeline).toBe(5);
   });
 });
 
