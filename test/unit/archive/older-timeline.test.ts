@@ -1,4 +1,7 @@
-/** After a failover the new writer gives the rest of the old timeline: that it has sent all of it says nothing of what came since. */
+/**
+ * After a failover the new writer gives the rest of the old timeline: that it has sent all of it says nothing of what came since. Nor
+ * does what a writer says of itself that hung meanwhile.
+ */
 import { describe, expect, it } from 'vitest';
 import { pieceQueue } from '../../../lambdas/archive/ship/piece-queue.ts';
 import { postgresShipEngine } from '../../../lambdas/archive/ship/postgres/engine.ts';
@@ -15,8 +18,22 @@ import { aSpec, fakeCloud } from '../../fakes/index.ts';
 const ARCHIVE: ArchiveSpec = { bucket: 'b', rpoSeconds: 10, retentionDays: 1, baseBackupSeconds: 86_400 };
 const START = 0x3000000n;
 
+interface Go {
+  readonly timeline: number;
+  readonly mode?: ShipRun['mode'];
+  /** When the ledger's writer is another one by the time that the server says that this is all. */
+  readonly isReplaced?: boolean;
+  /** For how long the stream goes on after that, with some bytes now and then. */
+  readonly forMs?: number;
+}
+
 /** One go from a writer on `timeline`, which gives 256 bytes of the first one and says that this is all. Answers what the objects cover. */
-async function coveredAfter(timeline: number): Promise<readonly number[]> {
+async function coveredAfter({
+  timeline,
+  mode = 'stream',
+  isReplaced = false,
+  forMs = 0,
+}: Go): Promise<readonly number[]> {
   const cloud = fakeCloud();
   const { clock, log, metrics, bucket } = cloud;
   const spec = aSpec({
@@ -42,12 +59,18 @@ async function coveredAfter(timeline: number): Promise<readonly number[]> {
     identify: () => Promise.resolve({ systemId: '7', timeline, lsn, segmentBytes: 2 ** 20 }),
     slotKeepsFrom: () => Promise.resolve('0/3000000'),
     timelineHistory: () => Promise.resolve(timeline === 1 ? null : `1\t${lsn}\tno recovery target specified\n`),
-    stream: (_, events) => {
+    stream: async (_, events) => {
+      if (isReplaced) cloud.aws.ledgers.set(spec.name, { ...EMPTY_LEDGER, epoch: 2, writer: 'i-another' });
+      events.told(START, clock.nowMs(), true);
       events.wal(START, new Uint8Array(0x100));
       events.told(START + 0x100n, clock.nowMs(), true);
-      return Promise.resolve(
-        timeline === 1 ? { kind: 'ended', why: 'the test is over' } : { kind: 'switched', timeline, lsn },
-      );
+      const untilMs = clock.nowMs() + forMs;
+      for (let end = START + 0x100n; clock.nowMs() < untilMs; end += 4n) {
+        events.wal(end, new Uint8Array(4));
+        events.told(end + 4n, clock.nowMs(), true);
+        await clock.sleep(100);
+      }
+      return timeline === 1 ? { kind: 'ended', why: 'the test is over' } : { kind: 'switched', timeline, lsn };
     },
     ...{ pause: () => undefined, resume: () => undefined, end: () => undefined },
   };
@@ -57,7 +80,7 @@ async function coveredAfter(timeline: number): Promise<readonly number[]> {
   };
   const queue = pieceQueue({ bucket, clock });
   const run: ShipRun = {
-    ...{ spec, archive: ARCHIVE, mode: 'stream', clock, log, metrics, queue },
+    ...{ spec, archive: ARCHIVE, mode, clock, log, metrics, queue },
     ...{ stop: () => null, covered: () => undefined },
   };
   await postgresShipEngine(ports).ship(run);
@@ -70,11 +93,25 @@ async function coveredAfter(timeline: number): Promise<readonly number[]> {
 
 describe('what an object of the archive covers', () => {
   it('is nothing for the rest of a timeline that the writer has left', async () => {
-    expect(await coveredAfter(2)).toEqual([0]);
+    expect(await coveredAfter({ timeline: 2, mode: 'drain' })).toEqual([0]);
   });
 
-  it('is the moment at which the writer had no more, of the timeline that it writes', async () => {
-    const [covered = 0] = await coveredAfter(1);
-    expect(covered).toBeGreaterThan(0);
+  it.each(['drain', 'stream'] as const)(
+    'is the moment at which the writer had no more, of the timeline that it writes (%s)',
+    async (mode) => {
+      const covered = await coveredAfter({ timeline: 1, mode, forMs: mode === 'drain' ? 0 : 1500 });
+      expect(covered.at(-1)).toBeGreaterThan(0);
+    },
+  );
+
+  it.each(['drain', 'stream'] as const)(
+    'is nothing by the word of a writer that hung, and was replaced while it did (%s)',
+    async (mode) => {
+      expect(await coveredAfter({ timeline: 1, mode, isReplaced: true, forMs: 1500 })).toEqual([0]);
+    },
+  );
+
+  it('is nothing as long as nobody has looked who the writer is', async () => {
+    expect(await coveredAfter({ timeline: 1 })).toEqual([0]);
   });
 });

@@ -15,7 +15,8 @@ import { ARCHIVE_SLOT } from '../../../model/postgres.ts';
 import type { ShipEnd, ShipEngine, ShipRun } from '../run.ts';
 import { borderBefore, borderBytes } from './cutter.ts';
 import { LostSlots } from './lost-slots.ts';
-import { answeringNodes, isCurrent } from './nodes.ts';
+import { isCurrent, runningNodes } from './nodes.ts';
+import { Patience } from './patience.ts';
 import type { PostgresShipPorts } from './ports.ts';
 import { putHistories, resumeFrom } from './resume.ts';
 import { SegmentMemory } from './segment-memory.ts';
@@ -42,35 +43,23 @@ const again = (why: string, pauseMs = LOOK_AGAIN_MS): ShipEnd => ({ kind: 'again
 
 export function postgresShipEngine(ports: PostgresShipPorts): ShipEngine {
   const lostSlots = new LostSlots();
+  const patience = new Patience(ports.clock);
   return {
     kind: 'postgres',
     async ship(run) {
       const { spec } = run;
       const credentials = await ports.secrets.credentials(spec.credentialsSecretArn);
       const { cluster: ledger } = await ports.ledger.read(spec.name);
-      const nodes = sources(await answeringNodes(ports, spec, credentials), ledger.writer);
+      const { answering, silent } = await runningNodes(ports, spec, credentials);
+      const nodes = sources(answering, ledger.writer);
       if (nodes.length === 0) return again('no node answers');
       lostSlots.look(run, nodes);
-      let lost: { readonly node: AnsweringNode; readonly error: StatementRefused } | null = null;
-      for (const node of nodes) {
-        try {
-          return await shipFrom(run, ports, credentials, {
-            ...{ node, lostSlots },
-            writer: ledger.writer,
-            fromEarliest: false,
-          });
-        } catch (error) {
-          if (!(error instanceof StatementRefused)) throw error;
-          if (error.sqlState === SLOT_IN_USE) return again(`${node.target.instanceId}: ${error.message}`);
-          if (error.sqlState !== WAL_REMOVED) throw error;
-          lost ??= { node, error };
-          run.log.warn('a node has not the log any more that follows the archive', {
-            ...{ cluster: spec.name, node: node.target.instanceId },
-            error,
-          });
-        }
-      }
-      if (lost === null) return again('no node answers');
+      const found = await fromSomeNode(run, ports, credentials, {
+        ...{ nodes, silent, lostSlots, patience },
+        writer: ledger.writer,
+      });
+      if ('kind' in found) return found;
+      const lost = found;
       // No node has what follows the archive: a gap. What there is from now on is archived; a base backup makes it useful.
       // Unless it was counted when the slot said so.
       if (!lostSlots.has(spec.name, lost.node.target.instanceId))
@@ -80,17 +69,68 @@ export function postgresShipEngine(ports: PostgresShipPorts): ShipEngine {
         error: lost.error,
       });
       const from = { node: lost.node, lostSlots, writer: ledger.writer };
-      return shipFrom(run, ports, credentials, { ...from, fromEarliest: true });
+      return shipFrom(run, ports, credentials, { ...from, way: 'earliest' });
     },
   };
+}
+
+interface Sources extends Pick<From, 'writer' | 'lostSlots'> {
+  readonly nodes: readonly AnsweringNode[];
+  /** May have what none of those has. */
+  readonly silent: readonly string[];
+  readonly patience: Patience;
+}
+
+interface Lost {
+  readonly node: AnsweringNode;
+  readonly error: StatementRefused;
+}
+
+/**
+ * From the first of the nodes that has what follows the archive's first hole; when none has, the next hole, and at last the archive's
+ * end. Answers the first node's refusal when none has that either.
+ */
+async function fromSomeNode(
+  run: ShipRun,
+  ports: PostgresShipPorts,
+  credentials: DbCredentials,
+  { nodes, silent, patience, ...from }: Sources,
+): Promise<ShipEnd | Lost> {
+  for (let way = 0; ; way += 1) {
+    let lost: Lost | null = null;
+    let ways = 0;
+    for (const node of nodes) {
+      try {
+        const there = (count: number): void => void (ways = Math.max(ways, count));
+        const end = await shipFrom(run, ports, credentials, { ...from, node, way, there });
+        patience.end(run.spec.name);
+        return end;
+      } catch (error) {
+        if (!(error instanceof StatementRefused)) throw error;
+        if (error.sqlState === SLOT_IN_USE) return again(`${node.target.instanceId}: ${error.message}`);
+        if (error.sqlState !== WAL_REMOVED) throw error;
+        lost ??= { node, error };
+        run.log.warn('a node has not the log any more that follows the archive', {
+          ...{ cluster: run.spec.name, node: node.target.instanceId },
+          error,
+        });
+      }
+    }
+    if (lost === null) return again('no node answers');
+    if (silent.length > 0 && patience.lasts(run.spec.name))
+      return again(`${silent.join(', ')} may have the log that follows the archive, and does not answer`);
+    if (way + 1 >= ways) return lost;
+  }
 }
 
 interface From {
   readonly node: AnsweringNode;
   readonly writer: string | null;
   readonly lostSlots: LostSlots;
-  /** Not from the archive's end, but from where the node keeps its log. */
-  readonly fromEarliest: boolean;
+  /** Which of the places to ship from (`Ways`); `earliest`: none of them, but where the node keeps its log. */
+  readonly way: number | 'earliest';
+  /** Is told how many there are. */
+  readonly there?: (ways: number) => void;
 }
 
 async function shipFrom(
@@ -113,7 +153,7 @@ async function begin(
   run: ShipRun,
   ports: PostgresShipPorts,
   credentials: DbCredentials,
-  { node, replication, fromEarliest }: From & { readonly replication: ReplicationSession },
+  { node, replication, way, there }: From & { readonly replication: ReplicationSession },
 ): Promise<Beginning> {
   const { spec } = run;
   const identity = await replication.identify();
@@ -124,9 +164,14 @@ async function begin(
   await putHistories(ports.bucket, place, path, (timeline) => replication.timelineHistory(timeline));
   const border = borderBytes(identity.segmentBytes);
   const earliest = lsnOfBytes(borderBefore(lsnBytes(kept), border));
-  const end = await resumeFrom(ports.bucket, place, path, kept, border);
-  run.covered(end.coveredMs);
-  const position = fromEarliest ? { timeline: timelineAt(path, earliest), lsn: earliest } : end;
+  if (way === 'earliest') {
+    const position = { timeline: timelineAt(path, earliest), lsn: earliest };
+    return { node, replication, identity, place, path, position };
+  }
+  const ways = await resumeFrom(ports.bucket, place, path, kept, border);
+  there?.(ways.length);
+  const position = ways[Math.min(way, ways.length - 1)] ?? ways[0];
+  run.covered(position.coveredMs);
   return { node, replication, identity, place, path, position };
 }
 
@@ -151,10 +196,13 @@ async function streamFrom(
     memory: new SegmentMemory(border),
   });
   run.log.info('shipping', { cluster: run.spec.name, node: instanceId, ...position });
-  const current = isCurrent(ports, run, credentials, { node, writer });
+  const current = isCurrent(ports, run, credentials, { node, writer, attested: () => session.attested() });
   const slots = new SlotKeeper(ports, run, credentials, { ...{ node, lost: lostSlots }, safe: () => session.safe });
   try {
-    const end = await session.stream(() => run.stop() ?? current.reasonToLeave());
+    const end = await session.stream(
+      () => run.stop() ?? current.reasonToLeave(),
+      () => current.look(),
+    );
     if (end.kind === 'switched') {
       return again(`timeline ${position.timeline} ends at ${end.lsn}, and ${end.timeline} begins`, 0);
     }
@@ -164,6 +212,7 @@ async function streamFrom(
     }
     return again(`${instanceId}: ${end.why}`);
   } finally {
-    await Promise.all([current.stop(), slots.stop()]);
+    current.stop();
+    await slots.stop();
   }
 }

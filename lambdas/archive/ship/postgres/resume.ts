@@ -6,20 +6,34 @@ import type { TimelinePath } from '../../../model/archive/timeline.ts';
 import { timelineAt } from '../../../model/archive/timeline.ts';
 import { walChain } from '../../../model/archive/wal-chain.ts';
 import type { Lsn, Position } from '../../../model/lsn.ts';
-import { lsnBytes } from '../../../model/lsn.ts';
+import { compareLsn, lsnBytes } from '../../../model/lsn.ts';
 import { borderBefore } from './cutter.ts';
 
 export interface Resume extends Position {
-  /** Log that is not in the archive and is not behind the place either; null: none is known of. */
+  /** What the objects before the place say that they cover; 0 when nothing is known. */
   readonly coveredMs: number;
 }
 
+/** Places to ship from, in the order in which they are to be tried: holes that may still be filled, and last the archive's end. */
+export type Ways = readonly [...holes: Resume[], end: Resume];
+
 /**
- * From where to ship: the end of the unbroken chain that has `kept`, from which on the server keeps its log. Shippers confirm
- * only what is in the bucket, so what lies before `kept` is there, and little lies behind it.
+ * Segments before the newest object in which a shipper that was killed may have left a hole: pieces of up to 48 MB were on their way,
+ * counted as they are compressed (`conveyor.ts`).
+ */
+const LOOK_BACK = 32;
+/** Of the last ones, should there be more: each that nobody can fill costs a try on each node. */
+const MOST_HOLES = 8;
+
+/**
+ * From where to ship: the end of the unbroken chain that has `kept`, from which on the server keeps its log.
  * - With a hole behind `kept` (a shipper was killed while several pieces were under way): the hole's beginning.
  * - With nothing at `kept`: the end of what the bucket has before it, or, when it has nothing at all, the border before
  *   `kept`: segments are kept whole.
+ *
+ * What lies before a place that a shipper has confirmed is in the bucket, and such a place is the end of an object. A slot that was
+ * made anew, because it was lost or missing, stands elsewhere: there may be a hole before it too, which this node or another can
+ * still fill. Once the shipper had gone on behind it, the slots of the others would be moved beyond it, and that log be lost.
  */
 export async function resumeFrom(
   bucket: ArchiveBucket,
@@ -27,14 +41,39 @@ export async function resumeFrom(
   path: TimelinePath,
   kept: Lsn,
   border: number,
-): Promise<Resume> {
-  const from = lsnOfBytes(borderBefore(lsnBytes(kept), border));
-  const near = await walObjects(bucket, place, path, from);
+): Promise<Ways> {
+  const at = lsnBytes(kept);
+  const from = lsnOfBytes(borderBefore(at, border));
+  const near = await walObjects(bucket, place, path, lsnOfBytes(borderBefore(at > 0n ? at - 1n : at, border)));
   const chain = walChain(near, path, from);
-  if (lsnBytes(chain.end.lsn) > lsnBytes(from)) return { ...chain.end, coveredMs: chain.coveredMs };
-  const before = await lastBefore(bucket, place, path, from);
-  return before ?? { timeline: timelineAt(path, from), lsn: from, coveredMs: 0 };
+  if (compareLsn(chain.end.lsn, from) <= 0) {
+    const before = await endBefore(bucket, place, path, from);
+    if (before === null) return [{ timeline: timelineAt(path, from), lsn: from, coveredMs: 0 }];
+    return [...(await holesBefore(bucket, place, path, before, border)), before];
+  }
+  const end = { ...chain.end, coveredMs: chain.coveredMs };
+  const isConfirmed = near.some((o) => lsnBytes(o.end) === at);
+  return isConfirmed ? [end] : [...(await holesBefore(bucket, place, path, { ...end, lsn: from }, border)), end];
 }
+
+/** Beginnings of the holes that may have been left before a place which the bucket's objects reach. */
+async function holesBefore(
+  bucket: ArchiveBucket,
+  place: ArchivePlace,
+  path: TimelinePath,
+  { lsn }: Position,
+  border: number,
+): Promise<readonly Resume[]> {
+  const back = borderBefore(lsnBytes(lsn), border) - BigInt(LOOK_BACK * border);
+  const objects = await walObjects(bucket, place, path, lsnOfBytes(back > 0n ? back : 0n));
+  const first = firstOf(objects);
+  if (first === undefined || compareLsn(first.start, lsn) >= 0) return [];
+  const { holes } = walChain(objects, path, first.start, lsn);
+  return holes.slice(-MOST_HOLES).map((hole) => ({ timeline: hole.timeline, lsn: hole.from, coveredMs: 0 }));
+}
+
+const firstOf = (objects: readonly WalObject[]): WalObject | undefined =>
+  objects.toSorted((a, b) => compareLsn(a.start, b.start))[0];
 
 /** Objects of the path's timelines that may have bytes at or behind `from`, which lies on a border that no object crosses. */
 async function walObjects(
@@ -57,16 +96,15 @@ async function walObjects(
   return found;
 }
 
-/** The end of the last unbroken chain before `from`: needs a listing of everything, and is needed only when slots were lost. */
-async function lastBefore(
+/** The end of the last object before `from`: needs a listing of everything, and is needed only when slots were lost. */
+async function endBefore(
   bucket: ArchiveBucket,
   place: ArchivePlace,
   path: TimelinePath,
   from: Lsn,
 ): Promise<Resume | null> {
   const all = await walObjects(bucket, place, path, '0/0');
-  const ends = all.filter((o) => lsnBytes(o.end) <= lsnBytes(from));
-  const [first] = [...ends].sort((a, b) => (lsnBytes(a.start) < lsnBytes(b.start) ? -1 : 1));
+  const first = firstOf(all.filter((o) => compareLsn(o.end, from) <= 0));
   if (first === undefined) return null;
   const { tiles, coveredMs } = walChain(all, path, first.start, from);
   const last = tiles.at(-1);

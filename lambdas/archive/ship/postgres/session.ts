@@ -40,6 +40,8 @@ export class Session implements StreamEvents {
   readonly #cutAfterMs: number;
   readonly #idleMs: number;
   #safe: bigint;
+  /** The server's newest word that all it had then has come. */
+  #said: { readonly end: bigint; readonly serverMs: number } | null = null;
   #openedMs = 0;
   #lastByteMs = 0;
   #attestedMs: number;
@@ -69,13 +71,18 @@ export class Session implements StreamEvents {
     return this.#cutter.position;
   }
 
-  /** Streams until the end; all that was read is in the queue then. `alsoStop`: a reason of the caller's. */
-  async stream(alsoStop: () => string | null): Promise<StreamEnd> {
+  /**
+   * Streams until the end; all that was read is in the queue then. `alsoStop`: a reason of the caller's. `look`: looks who is the
+   * writer (`attested`).
+   */
+  async stream(alsoStop: () => string | null, look: () => Promise<void>): Promise<StreamEnd> {
     const { slot, timeline, start } = this.#facts;
     const ticking = this.#tick(alsoStop);
     try {
       const end = await this.#replication.stream({ slot, timeline, start }, this);
       if (this.#failure !== null) throw this.#failure.error;
+      // A run that drains may be over before anybody has looked.
+      if (this.#run.mode === 'drain') await look();
       this.#push(this.#cutter.cut());
       return end;
     } finally {
@@ -96,9 +103,21 @@ export class Session implements StreamEvents {
   }
 
   told(end: bigint, serverMs: number, whole: boolean): void {
-    if (!whole || !this.#facts.fromWriter) return;
-    this.#cutter.told(end, serverMs);
-    if (this.#safe === this.#cutter.position) this.#run.covered(this.#cutter.coveredMs);
+    if (whole && this.#facts.fromWriter) this.#said = { end, serverMs };
+  }
+
+  /**
+   * What the server has said until now of its own log. It covers what was acknowledged anywhere only if nobody else was the
+   * writer by then, and the server is the last to know: one that hung, and wakes up after a failover, goes on as before. So the
+   * ledger, which names a new writer before that is promoted, is read after this, and the answer called when it names the same.
+   */
+  attested(): () => void {
+    const said = this.#said;
+    return () => {
+      if (said === null) return;
+      this.#cutter.told(said.end, said.serverMs);
+      if (this.#safe === this.#cutter.position) this.#run.covered(this.#cutter.coveredMs);
+    };
   }
 
   asked(): void {
