@@ -14,6 +14,10 @@ const WORD = 4;
 const ENTRY_BYTES = 0x60;
 const WHOLE = 2 ** (ENTRY_BYTES / WORD) - 1;
 
+/** The bits of an entry's words that lie before a place. */
+const wordsUpTo = ({ start, end }: LogEntry, place: number): number =>
+  place >= end ? WHOLE : 2 ** ((place - start) / WORD) - 1;
+
 /** Index of the entry that has the byte at a place. */
 export const indexAt = (log: Log, at: number): number => Math.floor((at - (log[0]?.start ?? 0)) / ENTRY_BYTES);
 
@@ -58,14 +62,13 @@ export class Wal {
   readonly #entries = new Map<number, LogEntry>();
   /** By entry: a bit for each of its words that is in S3. */
   readonly #stored = new Map<number, number>();
-  /** No node had it any more, and people were told of a gap. */
-  readonly #lost = new Set<number>();
+  /** The same of words that no node had any more, of which people were told: a gap ends at a segment's border, in the middle of an entry. */
+  readonly #lost = new Map<number, number>();
   /** With all before it in S3, or told to be lost. */
   readonly #verified = new Set<number>();
   /** Said by objects: up to which entry all is acknowledged that was before a moment. */
   readonly said: { readonly entry: LogEntry; readonly coveredMs: number }[] = [];
   #newestTimeline = 1;
-  #began: number | null = null;
   #log: Log = [];
 
   constructor(watch: WalWatch) {
@@ -80,7 +83,6 @@ export class Wal {
   /** A stream of this log begins there: what lies before is in S3, or nobody has it. */
   begins(node: string, log: Log, start: number): void {
     this.sends(log);
-    this.#began ??= start;
     const first = this.missing(log, start);
     if (first === null) return;
     const at = `${first.timeline}/${lsnText(first.start)}`;
@@ -90,7 +92,9 @@ export class Wal {
       this.#watch.violate('archive', `${node} is read from ${from} on, and ${at} is not in S3 while ${has} has it`);
     }
     // There is a gap anyway: it may end somewhat later than it had to.
-    for (let entry: LogEntry | null = first; entry !== null; entry = this.missing(log, start)) this.#lost.add(entry.id);
+    for (let entry: LogEntry | null = first; entry !== null; entry = this.missing(log, start)) {
+      this.#lost.set(entry.id, (this.#lost.get(entry.id) ?? 0) | wordsUpTo(entry, start));
+    }
     this.#watch.tell(`the log from ${at} up to ${lsnText(start)} is lost: no node has it any more`);
   }
 
@@ -114,16 +118,17 @@ export class Wal {
 
   /** The first entry before a place that is neither in S3 nor known to be lost; null when there is none. */
   missing(log: Log, upTo: number): LogEntry | null {
-    const began = this.#began;
-    if (began === null || upTo <= began) return null;
+    const began = log[0]?.start ?? upTo;
+    if (upTo <= began) return null;
     const lastIndex = indexAt(log, upTo - 1);
     let first = lastIndex;
-    while (first > indexAt(log, began) && !this.#verified.has(log[first - 1]?.id ?? 0)) first -= 1;
+    while (first > 0 && !this.#verified.has(log[first - 1]?.id ?? 0)) first -= 1;
     for (let i = first; i <= lastIndex; i += 1) {
       const entry = log[i];
       if (entry === undefined) return null;
-      const wanted = upTo >= entry.end ? WHOLE : 2 ** ((upTo - entry.start) / WORD) - 1;
-      if (!this.#lost.has(entry.id) && ((this.#stored.get(entry.id) ?? 0) & wanted) !== wanted) return entry;
+      const wanted = wordsUpTo(entry, upTo);
+      const known = (this.#stored.get(entry.id) ?? 0) | (this.#lost.get(entry.id) ?? 0);
+      if ((known & wanted) !== wanted) return entry;
       if (wanted === WHOLE) this.#verified.add(entry.id);
     }
     return null;
