@@ -245,6 +245,7 @@ rejoin_write_upstream() {
 rejoin_start_standby() {
   rejoin_end_leftovers
   rejoin_await_burial
+  rejoin_forget_passed_over
   rejoin_systemctl reset-failed "$REJOIN_SERVICE" || rejoin_say "rejoin: reset-failed found nothing to reset"
   rejoin_systemctl start --no-block "$REJOIN_SERVICE" || {
     rejoin_last_messages
@@ -258,6 +259,17 @@ rejoin_start_standby() {
     sleep 0.1
   done
   rejoin_await_standby "$1"
+}
+
+# Files that say only that a timeline's number is used (setup.sql), made for a promotion that did not come: a standby that starts with
+# them takes the last number for its own timeline, finds no log of it, and waits for ever. Those below a timeline that was begun stay:
+# its standbys ask for each.
+rejoin_forget_passed_over() {
+  find "$rejoin_data/pg_wal/" -maxdepth 1 -name '*.history' | sort -r | while read -r rejoin_history; do
+    ! grep -q '^[[:space:]]*[0-9]' "$rejoin_history" || break
+    rejoin_say "rejoin: removes $rejoin_history, of a promotion that did not come"
+    rm -f "$rejoin_history"
+  done
 }
 
 rejoin_ended() {

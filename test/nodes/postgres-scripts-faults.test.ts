@@ -158,6 +158,25 @@ describe('hung servers, and jobs that die', () => {
   });
   afterAll(() => set.dispose());
   // Every test ends with b as a replica that has what the primary has.
+
+  it('a promotion that did not come, after numbers were passed over: it starts as a standby again', async () => {
+    const histories = async (): Promise<string[]> =>
+      (await readdir(join(b.data, 'pg_wal'))).filter((name) => /^0000000[34]\.history$/.test(name));
+    await b.sql('SELECT rejoin.pass_over_timelines(3, 4)');
+    expect(await histories()).toHaveLength(2);
+    await b.kill();
+    expect(await must(b.script('start'))).toMatchObject({ started: true, primary: false, timeline: 2 });
+    expect(await histories()).toEqual([]);
+    // Below a timeline that was begun they stay: its standbys ask for each.
+    await b.sql('SELECT rejoin.pass_over_timelines(3, 4)');
+    await b.sql('SELECT pg_promote()');
+    await b.sql('CHECKPOINT');
+    await b.kill();
+    expect(await must(b.script('start'))).toMatchObject({ started: true, primary: false, timeline: 5 });
+    expect(await histories()).toHaveLength(2);
+    await must(b.join(a, a));
+    await sameRows(a, b);
+  });
   beforeEach(() => a.sql('INSERT INTO t SELECT 1 + coalesce(max(id), 0) FROM t'));
 
   const seedings = async (host: Host): Promise<unknown> => (await must(host.script('position')))['seeding'];
