@@ -92,7 +92,8 @@ async function startWhatIsDue(
   const ended = catalogue?.bases
     .filter((b) => b.storedBytes !== null && nowMs - b.endedMs < SETTLES_MS)
     .at(-1)?.endedMs;
-  const good = catalogue === undefined ? undefined : goodBases(catalogue, files).at(-1)?.base.endedMs;
+  const good =
+    catalogue === undefined ? undefined : goodBases(catalogue, files).findLast((b) => b.chain.live)?.base.endedMs;
   const backup = backupDue(cluster, Math.max(ended ?? 0, good ?? 0) || null, archive, nowMs);
   if (backup !== null) {
     log.info('a base backup is due', { cluster, execution: backup });

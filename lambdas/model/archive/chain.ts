@@ -28,6 +28,7 @@ function binlogFrom(entries: readonly BinlogEntry[], start: GtidPosition, consis
     ...{ links: links.map(({ object }) => object), coveredMs },
     end: { engine: 'galera', gtid: upTo },
     consistent: includesPosition(upTo, consistentAt),
+    live: true,
     fault: hole === null ? null : { code: 'log-missing', sentence: sentenceOf(hole) },
   };
 }

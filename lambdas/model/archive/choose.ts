@@ -33,7 +33,10 @@ export function choose(catalogue: Catalogue, files: HistoryFiles, asked: Target,
   const whole = wholeBases(catalogue, files);
   const newest = whole.at(-1);
   if (newest === undefined) return nothing(ranges);
-  if (target.kind === 'latest') return chosen(catalogue, target, newest, newest.chain.links.length);
+  if (target.kind === 'latest') {
+    const live = whole.findLast(({ chain }) => chain.live);
+    return live === undefined ? leftAll(newest) : chosen(catalogue, target, live, live.chain.links.length);
+  }
   if (target.kind === 'time') {
     const { atMs } = target;
     const refused = refuseMoment(atMs, ranges, nowMs);
@@ -92,7 +95,8 @@ function toPlace(catalogue: Catalogue, target: Place, whole: readonly GoodBase[]
       `${said} lies before the first place that can be restored: give ${oldest} or a later one`,
     );
   }
-  const found = before.findLast(({ chain }) => isReached(target, chain.end));
+  const reaching = before.filter(({ chain }) => isReached(target, chain.end));
+  const found = reaching.findLast(({ chain }) => leadsTo(chain, target)) ?? reaching.at(-1);
   const last = before.at(-1);
   if (found === undefined) {
     const end = last === undefined ? '' : positionText(last.chain.end);
@@ -109,18 +113,35 @@ function toPlace(catalogue: Catalogue, target: Place, whole: readonly GoodBase[]
   }
   const count = linksToPlace(found, target);
   const choice = chosen(catalogue, target, found, count);
-  if (target.kind === 'lsn' && target.timeline !== null) {
-    const on = timelinesAt(choice.links, target.lsn);
-    if (on.length > 0 && !on.includes(target.timeline)) {
-      return refusal(
-        'BEYOND_THE_END',
-        `${said} is not on the way to what is there now: that place is timeline ${on[0]}'s, so ` +
-          `timeline ${target.timeline} was left before it; give ${on[0]}/${target.lsn}, or a time`,
-      );
-    }
-  }
-  return choice;
+  if (target.kind !== 'lsn' || leadsTo(found.chain, target)) return choice;
+  const [on] = timelinesAt(choice.links, target.lsn);
+  if (target.timeline === null)
+    return refusal(
+      'BEYOND_THE_END',
+      `${said} lies on what was left before what is there now: no base backup leads to that; give ${on}/${target.lsn} ` +
+        `for timeline ${on}, or a place after the next base backup`,
+    );
+  return refusal(
+    'BEYOND_THE_END',
+    `${said} is not on the way to what is there now: that place is timeline ${on}'s, so ` +
+      `timeline ${target.timeline} was left before it; give ${on}/${target.lsn}, or a time`,
+  );
 }
+
+/** Is the place on the way that the chain leads; one without a timeline is meant of what is there now. */
+function leadsTo({ links, live }: GoodBase['chain'], target: Place): boolean {
+  if (target.kind === 'gtid') return true;
+  if (target.timeline === null) return live;
+  const on = timelinesAt(links, target.lsn);
+  return on.length === 0 || on.includes(target.timeline);
+}
+
+const leftAll = ({ base }: GoodBase): Refusal =>
+  refusal(
+    'NOTHING_RESTORABLE',
+    `no base backup leads to what is there now: ${base.id}, the newest, is of timeline ${positionText(base.end)}, which was ` +
+      'left before the newest one began; take a base backup, or give a moment or a place of that timeline',
+  );
 
 /**
  * Whose the place is. Where a timeline was left it is the next one's, and its own too: all of its log lies before it, as it does

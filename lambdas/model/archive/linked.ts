@@ -21,6 +21,11 @@ export interface Chain {
   readonly coveredMs: number;
   /** Does it reach the place from which on the base backup is consistent. */
   readonly consistent: boolean;
+  /**
+   * Does it lead to what the database is now. Not so of a timeline whose loss a person accepted: the next one began before it, and has a
+   * higher number (docs/decisions/0024). Its moments can be restored from the bases taken on it, and from no others.
+   */
+  readonly live: boolean;
   /** What keeps it from going on, though there is more beyond; null: it ends where the archive ends. */
   readonly fault: Fault | null;
 }

@@ -100,7 +100,8 @@ function outlived(
   cutoffMs: number,
   byKey: ReadonlyMap<string, Listed>,
 ): readonly Group[] {
-  const first = goodBases(c, files).findLast(({ base }) => base.endedMs <= cutoffMs)?.base;
+  // Of a timeline that was left none is the first: what is there now is restored from one before it.
+  const first = goodBases(c, files).findLast(({ base, chain }) => chain.live && base.endedMs <= cutoffMs)?.base;
   if (first === undefined) return [];
   const old = c.bases.filter((b) => b.endedMs < first.endedMs);
   const kept = c.bases.filter((b) => b.endedMs >= first.endedMs);

@@ -44,6 +44,7 @@ export function walFrom(
       way.abandoned === null &&
       links.length > 0 && // the checkpoint that the base begins with is in the log
       compareLsn(chain.end.lsn, base.end.lsn) >= 0,
+    live: way.live,
     fault: way.abandoned ?? missingBeyond(ranges, chain, way) ?? way.fault,
   };
 }
@@ -65,6 +66,8 @@ interface Way {
   readonly limit: Lsn | null;
   /** The base lies on what was left behind by a switch: nothing leads on from it. */
   readonly abandoned: Fault | null;
+  /** The newest timeline whose history is there came from the base's, or is it. */
+  readonly live: boolean;
   readonly fault: Fault | null;
 }
 
@@ -80,6 +83,7 @@ function chooseWay(
   let limit: Lsn | null = null;
   let fault: Fault | null = null;
   let abandoned: Fault | null = null;
+  let live = true;
   for (const timeline of later) {
     const known = files.get(histories.get(timeline) ?? '');
     if (known === undefined) {
@@ -93,12 +97,15 @@ function chooseWay(
       continue;
     }
     const left = known.find((s) => s.timeline === own);
-    if (left === undefined) continue;
+    if (left === undefined) {
+      live = false;
+      continue;
+    }
     if (compareLsn(left.lsn, base.end.lsn) >= 0)
-      return { path: pathTo(timeline, known), limit, fault, abandoned: null };
+      return { path: pathTo(timeline, known), limit, fault, abandoned: null, live };
     abandoned ??= leftBehind(base, timeline, left.lsn);
   }
-  return { path: pathTo(own, files.get(histories.get(own) ?? '') ?? []), limit, fault, abandoned };
+  return { path: pathTo(own, files.get(histories.get(own) ?? '') ?? []), limit, fault, abandoned, live };
 }
 
 const leftBehind = (base: BaseBackup, timeline: number, lsn: Lsn): Fault => ({

@@ -5,7 +5,7 @@ import { backupDue, drillDue, isAudit } from '../../../lambdas/archive/due.ts';
 import type { Listed } from '../../../lambdas/model/archive/catalogue.ts';
 import type { ArchiveSpec } from '../../../lambdas/model/spec.ts';
 import { FakeAws, FakeClock, aSpec, fakeCloud } from '../../fakes/index.ts';
-import { T0, at, base, sec, wal } from './listing.ts';
+import { T0, at, base, historyFile, mib, sec, wal } from './listing.ts';
 
 const DAY = 86_400;
 const archive: ArchiveSpec = {
@@ -52,6 +52,17 @@ describe('each minute', () => {
     expect(gauge('ArchiveGap')).toEqual([0]);
     expect(gauge('RestorableFrom')).toEqual([]);
     expect(started.filter((s) => s.startsWith('backup'))).toEqual([]);
+  });
+
+  it('has a base backup taken when the newest is of a timeline whose loss was accepted', async () => {
+    const { cloud, minute, started } = prepare([], noAuditAfter(sec(7200)));
+    const two = [historyFile(2), wal(2, 50, 64, 40), ...base('b2', 32, at(2, 52)), wal(2, 64, 80, 50)];
+    for (const { key } of [...whole, ...two]) cloud.aws.objects.set(key, Buffer.from(`1\t${mib(50)}\tr\n`));
+    await minute();
+    expect(started.filter((s) => s.startsWith('backup'))).toEqual([]);
+    cloud.aws.objects.set(historyFile(3).key, Buffer.from(`1\t${mib(40)}\tr\n`));
+    await minute();
+    expect(started.filter((s) => s.startsWith('backup'))).toHaveLength(1);
   });
 
   it('publishes the most that a slot holds back, and nothing where there is none', async () => {

@@ -42,10 +42,10 @@ const one = (listing: readonly Listed[]): Catalogue => {
   return found;
 };
 
-function chosen(listing: readonly Listed[], text: string): Choice | string {
+function chosen(listing: readonly Listed[], text: string, files = FILES): Choice | string {
   const of = one(listing);
   const target = parseTarget(text, of.engine);
-  const found = isRefused(target) ? target : choose(of, FILES, target, NOW);
+  const found = isRefused(target) ? target : choose(of, files, target, NOW);
   return isRefused(found) ? `${found.refused}: ${found.sentence}` : found;
 }
 
@@ -103,6 +103,36 @@ describe('PostgreSQL: the newest base at or before the target, and the log up to
     const listing = pg.filter((o) => !o.key.includes('/wal/00000002/'));
     expect(inShort(chosen(listing, `1/${mib(49)}`))).toEqual(['b2', w(1, 48, 52)]);
     expect(chosen(listing, `2/${mib(49)}`)).toMatch(/timeline 2 was left before it; give 1\//);
+  });
+
+  describe('after the loss of a timeline was accepted', () => {
+    const three = keyOf(PG, { kind: 'history', timeline: 3 });
+    const files = new Map([...FILES, [three, parseTimelineHistory(3, `1\t${mib(50)}\tr`)]]);
+    const lost = [...pg, ...base('b3', 65, at(2, 55)), wal(2, 60, 62, 80), historyFile(3), wal(3, 50, 60, 90)];
+    const found = (text: string, listing = lost): unknown => inShort(chosen(listing, text, files));
+    const live = ['b2', w(1, 48, 52), w(3, 50, 60)];
+    const way = [w(1, 48, 52), w(2, 50, 54), w(2, 54, 60)];
+
+    it('the latest is of what is there now, and not of the newest base', () => {
+      expect(found('latest')).toEqual(live);
+    });
+
+    it.each([
+      ['a place of what is there now', `3/${mib(56)}`, live],
+      ['a place without a timeline', mib(56), live],
+      ['a place of what was lost', `2/${mib(56)}`, ['b3', ...way]],
+      ['a moment at which that was there', iso(75), ['b3', ...way, w(2, 60, 62)]],
+      ['a moment of what is there now', iso(85), live],
+    ])('%s is found', (_, text, expected) => {
+      expect(found(text)).toEqual(expected);
+    });
+
+    it('nothing is taken for the latest when no base leads there', () => {
+      const listing = lost.filter((o) => !/b1|b2/.test(o.key));
+      expect(found('latest', listing)).toMatch(/^NOTHING_RESTORABLE: no base backup leads to what is there now: b3/);
+      expect(found(mib(56), listing)).toMatch(/^BEYOND_THE_END: .*give 2\//);
+      expect(found(`2/${mib(56)}`, listing)).toEqual(['b3', ...way]);
+    });
   });
 
   it('refuses a place in a hole', () => {

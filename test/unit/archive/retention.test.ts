@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { Listed } from '../../../lambdas/model/archive/catalogue.ts';
 import { restorableRanges } from '../../../lambdas/model/archive/ranges.ts';
 import { retentionOf } from '../../../lambdas/model/archive/retention.ts';
-import { GALERA, PG, at, base, binlog, data, gtid, point, sec, wal } from './listing.ts';
+import { parseTimelineHistory } from '../../../lambdas/model/archive/timeline.ts';
+import { GALERA, PG, at, base, binlog, data, gtid, historyFile, mib, point, sec, wal } from './listing.ts';
 
 const HOUR = 3600;
 const plan = (listing: readonly Listed[], retention: number, now: number) =>
@@ -68,6 +69,18 @@ describe('PostgreSQL', () => {
   it('never the last good base backup, however old', () => {
     const old = [...base('b1', 10, at(1, 32)), wal(1, 32, 48, 20)];
     expect(plan(old, 1, 1_000_000).remove).toEqual([]);
+  });
+
+  it('a base on a timeline whose loss was accepted does not push out the one before it, which leads to what is there now', () => {
+    const [two, three] = [historyFile(2), historyFile(3)];
+    const files = new Map([two, three].map(({ key }, i) => [key, parseTimelineHistory(i + 2, `1\t${mib(50)}\tr`)]));
+    const left = [
+      ...[...base('b1', 10, at(1, 32)), wal(1, 32, 48, 20), wal(1, 48, 64, 30), two],
+      ...[wal(2, 50, 64, 35), ...base('b2', 32, at(2, 52)), three, wal(3, 50, 64, 90)],
+    ];
+    const removed = (of: readonly Listed[]) => retentionOf(of, files, 20_000, sec(60)).remove;
+    expect(removed(left)).toEqual([]);
+    expect(removed(left.filter(({ key }) => !key.includes('/00000003')))).toContain(data('b1').key);
   });
 
   it('a base of which no log tells a moment does not push the one before it out', () => {
