@@ -1,5 +1,5 @@
 /** Calls against what an account may make: the token bucket of each API, as AWS describes it. Pure. */
-import type { Limit } from './calls.ts';
+import type { Limit } from '../../simulator/aws/limits.ts';
 
 export interface ApiUse {
   readonly api: string;

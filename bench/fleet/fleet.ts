@@ -2,8 +2,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { DEFAULT_QUOTA, LIMITS, NODES, RAISED_QUOTA } from './calls.ts';
+import { NODES } from '../../simulator/aws/calls.ts';
+import { LIMITS } from '../../simulator/aws/limits.ts';
 import { plot } from './plot.ts';
+import { DEFAULT_QUOTA, RAISED_QUOTA } from './quotas.ts';
 import { outage } from './outage.ts';
 import type { OutageFigure } from './outage-figure.ts';
 import { outageVerdicts, printOutage } from './outage-report.ts';

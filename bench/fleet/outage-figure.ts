@@ -1,6 +1,6 @@
 /** What an outage comes to. */
-import type { Quota } from './calls.ts';
-import type { Asked } from './throttle.ts';
+import type { Asked } from '../../simulator/aws/account.ts';
+import type { Quota } from './quotas.ts';
 import type { Fleet } from './world.ts';
 
 const SECOND_MS = 1000;

@@ -1,5 +1,6 @@
 /** What an outage is judged by, and how it is told. */
-import { BUCKETS, LIMITS, limitsWith, type Quota } from './calls.ts';
+import { bucketsOf, LIMITS } from '../../simulator/aws/limits.ts';
+import { limitsWith, type Quota } from './quotas.ts';
 import type { OutageFigure } from './outage-figure.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -7,7 +8,7 @@ const TRAFFIC_OFF_SECONDS = 30;
 /** AWS refuses at most so many of the calls for each that it answers: more is a storm of retries. */
 const REFUSED_AT_MOST = 1;
 
-const REGISTRATIONS_AT_ONCE = LIMITS['elasticloadbalancing:RegisterTargets']?.burst ?? 0;
+const REGISTRATIONS_AT_ONCE = LIMITS['elasticloadbalancing:RegisterTargets'].burst;
 
 const seconds = (value: number | null): string => (value === null ? 'not at all' : `${Math.round(value)} s`);
 
@@ -55,7 +56,7 @@ export function printOutage(f: OutageFigure): void {
   console.table(
     Object.entries(f.asked).map(([api, { passed, refused }]) => ({
       ...{ api, answered: passed, refused },
-      'lasting limit a second': limitsWith(f.quota)[BUCKETS[api] ?? api]?.perSecond ?? '–',
+      'lasting limit a second': limitsWith(f.quota)[bucketsOf(api)[0] ?? api]?.perSecond ?? '–',
     })),
   );
 }

@@ -19,16 +19,17 @@ import { Watch } from '../../lambdas/watch/watch.ts';
 import { SIGNALS_ENVIRONMENTS } from '../../lib/capabilities/signals.ts';
 import { replaceDefinition } from '../../lib/workflows/replace.ts';
 import { instanceStateChange } from '../../rehearsal/cloud/event-samples.ts';
+import type { Account } from '../../simulator/aws/account.ts';
 import { SimClock } from '../../simulator/clock.ts';
 import { Random } from '../../simulator/random.ts';
 import { answered, aStatus, type FakeExecution } from '../../test/fakes/index.ts';
 import { runMachine } from '../../test/support/asl.ts';
-import { type Quota, limitsWith } from './calls.ts';
 import { Mapping } from './mapping.ts';
 import { PLACE } from './messages.ts';
+import { type Quota, limitsWith } from './quotas.ts';
 import { SCHEDULE } from './steady.ts';
 import { figureOf, type OutageFigure } from './outage-figure.ts';
-import { Throttle } from './throttle.ts';
+import { throttled } from './throttle.ts';
 import { aFleet, type Fleet, type Request } from './world.ts';
 
 const ZONE = 'eu-west-1a';
@@ -61,7 +62,7 @@ class Outage {
   readonly clock = new SimClock();
   readonly random: Random;
   readonly fleet: Fleet;
-  readonly throttle: Throttle;
+  readonly throttle: Account;
   readonly dead: ReadonlySet<string>;
   readonly #signals: SignalRecord[] = [];
   readonly #reading: Mapping<SignalRecord>;
@@ -82,7 +83,7 @@ class Outage {
     this.fleet = aFleet(clusters, this.clock, (n) => ({ nodes: n % FIVE_NODES_EVERY === 0 ? 5 : 3, firstZone: n % 3 }));
     const { aws, requests } = this.fleet;
     this.dead = new Set([...aws.instances.values()].filter((i) => i.zone === ZONE).map((i) => i.id));
-    this.throttle = new Throttle(this.fleet, this.clock, this.random, limitsWith(quota));
+    this.throttle = throttled(this.fleet, this.clock, this.random, limitsWith(quota));
     const memory = new Memory('environment');
     const source = {
       take: (most: number) => this.#signals.splice(0, most),
@@ -266,7 +267,7 @@ export async function outage(options: OutageOptions): Promise<OutageFigure> {
     for (;;) await watch.run(clock.nowMs() + ROUND_MS).catch((error: unknown) => told(String(error)));
   })();
   await clock.run(clock.nowMs() + WARM_UP_MS);
-  o.throttle.asked.clear();
+  o.throttle.forget();
   o.reconciles = 0;
   o.strike();
   while (!o.isOver && clock.nowMs() - o.startedMs < seconds * SECOND_MS) {

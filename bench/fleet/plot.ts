@@ -1,6 +1,6 @@
 /** Figures as a picture: SVG, drawn by echarts without a browser. */
 import * as echarts from 'echarts';
-import { NODES } from './calls.ts';
+import { NODES } from '../../simulator/aws/calls.ts';
 import type { SteadyFigure } from './steady.ts';
 import type { StormFigure } from './storm.ts';
 

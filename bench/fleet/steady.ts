@@ -5,9 +5,9 @@
 import type { Prober } from '../../lambdas/cloud/ports.ts';
 import { reconcileBatch } from '../../lambdas/reconcile/batch.ts';
 import { Watch } from '../../lambdas/watch/watch.ts';
+import { LIMITS } from '../../simulator/aws/limits.ts';
 import { SimClock } from '../../simulator/clock.ts';
 import { type ApiUse, usesOf } from './budget.ts';
-import { LIMITS } from './calls.ts';
 import { aFleet, type Fleet } from './world.ts';
 import { costOf, type Cost } from './prices.ts';
 

@@ -13,8 +13,8 @@ import { reconcileBatch } from '../../lambdas/reconcile/batch.ts';
 import { RECONCILE_ENVIRONMENTS } from '../../lib/capabilities/reconcile.ts';
 import { SIGNALS_ENVIRONMENTS } from '../../lib/capabilities/signals.ts';
 import { SimClock } from '../../simulator/clock.ts';
+import { apiCalls } from '../../simulator/aws/calls.ts';
 import { Random } from '../../simulator/random.ts';
-import { apiCalls } from './calls.ts';
 import { aFleet, CALL_MS, type Fleet, type Request } from './world.ts';
 import { messages } from './messages.ts';
 
@@ -141,7 +141,8 @@ export async function storm({ messages: count, clusters, meeting }: Storm, seed:
   const attributes = { SentTimestamp: String(clock.nowMs()) };
   const records = messages(count, fleet.nodes, random).map((body, n) => ({ messageId: `m${n}`, body, attributes }));
   const course = new Course(fleet, clock, records);
-  if (meeting !== 'apart') fleet.aws.before = (call) => clock.sleep(CALL_MS * apiCalls(call, fleet.size).length);
+  if (meeting !== 'apart')
+    fleet.aws.before = (call) => clock.sleep(CALL_MS * apiCalls(call, { clusters: fleet.size }).length);
   const before = process.cpuUsage();
   if (meeting === 'apart') await meet(course, meeting);
   else await inTime(clock, meet(course, meeting));

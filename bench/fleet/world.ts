@@ -9,7 +9,7 @@ import {
   healthyCluster,
   type FakeClock,
 } from '../../test/fakes/index.ts';
-import { apiCalls, NODES } from './calls.ts';
+import { apiCalls, NODES } from '../../simulator/aws/calls.ts';
 
 export interface Node {
   readonly id: string;
@@ -176,7 +176,7 @@ export function aFleet(
       aws.calls
         .splice(0)
         .flatMap((call: FakeCall) =>
-          apiCalls(call, size).map((api, page) => ({ api, atMs: call.atMs + page * CALL_MS })),
+          apiCalls(call, { clusters: size }).map((api, page) => ({ api, atMs: call.atMs + page * CALL_MS })),
         )
         .sort((a, b) => a.atMs - b.atMs),
   };

@@ -89,7 +89,7 @@ const SHARE = 0.9;
 const SHARE_OF_INSTANCES = 0.6;
 
 /**
- * One environment's share. Bursts are those of a new account (bench/fleet/calls.ts names AWS's pages); those of quotas that were raised may be larger.
+ * One environment's share. Bursts are those of a new account (simulator/aws/limits.ts names AWS's pages); those of quotas that were raised may be larger.
  * Executions are asked for when they are started, too; launches leave room for tries that are repeated: RunInstances takes five at once, and then two a second.
  */
 export function ratesOf(config: PaceConfig): Rates {

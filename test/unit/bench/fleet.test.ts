@@ -1,13 +1,14 @@
 /** What the fleet benchmark counts with. */
 import { describe, expect, it } from 'vitest';
 import { refusedBy, usesOf } from '../../../bench/fleet/budget.ts';
-import { apiCalls, DEFAULT_QUOTA } from '../../../bench/fleet/calls.ts';
+import { DEFAULT_QUOTA } from '../../../bench/fleet/quotas.ts';
 import { fleetOptions } from '../../../bench/fleet/fleet.ts';
 import { messages } from '../../../bench/fleet/messages.ts';
 import { storm } from '../../../bench/fleet/storm.ts';
 import { outage } from '../../../bench/fleet/outage.ts';
 import { outageVerdicts, writersAtBest } from '../../../bench/fleet/outage-report.ts';
 import { parseSignal } from '../../../lambdas/signals/parse.ts';
+import { apiCalls } from '../../../simulator/aws/calls.ts';
 import { Random } from '../../../simulator/random.ts';
 
 const LIMIT = { burst: 4, perSecond: 2 };
@@ -36,7 +37,7 @@ describe("an API's bucket", () => {
 });
 
 it('pages count: ids by the hundred, requests by ten, parameters by ten', () => {
-  const call = (operation: string, args: unknown[]) => apiCalls({ operation, args, atMs: 0 }, 25);
+  const call = (operation: string, args: unknown[]) => apiCalls({ operation, args }, { clusters: 25 });
   expect(call('Instances.byIds', [times(101, 1)])).toEqual(['ec2:DescribeInstances', 'ec2:DescribeInstances']);
   expect(call('ReconcileRequests.send', [times(10, 1)])).toEqual(['sqs:SendMessageBatch']);
   expect(call('Specs.list', [])).toHaveLength(3);
