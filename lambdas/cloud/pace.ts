@@ -54,8 +54,10 @@ export class Turns implements Pace {
   #take(kind: Turn, fullAtMs: number): void {
     this.#fullAtMs.set(kind, fullAtMs);
     const { burst, perSecond } = this.#rates[kind];
-    if (SHARED.includes(kind))
-      this.#shortUntilMs = Math.max(this.#shortUntilMs, fullAtMs - (burst / 2 / perSecond) * 1000);
+    if (!SHARED.includes(kind)) return;
+    const halfAtMs = fullAtMs - (burst / 2 / perSecond) * 1000;
+    // One of which more than half is left was not short: whoever asks how it was lately must not hear so.
+    if (halfAtMs > this.#clock.nowMs()) this.#shortUntilMs = Math.max(this.#shortUntilMs, halfAtMs);
   }
 
   #cost(kind: Turn, count: number): { readonly waitMs: number; readonly fullAtMs: number } {

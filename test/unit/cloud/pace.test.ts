@@ -54,6 +54,20 @@ it('is short while less than half of a burst is left, and lately was for a while
   expect(turns.isShort(1000)).toBe(false);
 });
 
+it('a turn now and then leaves more than half: it was not short lately either', async () => {
+  const clock = new FakeClock(undefined, { manual: true });
+  const turns = new Turns(clock, RATES);
+  await turns.turn('describe', 2);
+  expect(turns.isShort(30_000)).toBe(false);
+  await clock.advance(1000);
+  await turns.turn('describe', 3);
+  expect(turns.isShort(0)).toBe(true);
+  await clock.advance(20_000);
+  await turns.turn('describe', 1);
+  expect(turns.isShort(10_000)).toBe(false);
+  expect(turns.isShort(30_000)).toBe(true);
+});
+
 it('environments share what the account has', () => {
   const one = ratesOf({ ...DEFAULT_QUOTAS, environments: 1 });
   const two = ratesOf(DEFAULT_QUOTAS);
