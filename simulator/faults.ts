@@ -2,6 +2,7 @@
 import type { Instance } from '../lambdas/model/view.ts';
 import { brake, brakeMidway, othersFail, releaseBrake, slowTwins } from './bad-moments.ts';
 import { pairOf } from './pair.ts';
+import { CALM } from './weather.ts';
 import type { World } from './world.ts';
 
 export type Fault = (world: World) => string | null;
@@ -93,6 +94,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     for (const i of inside) w.database.crash(i.id);
     w.downZones.add(zone);
     const gone = w.random.chance(0.5);
+    if (w.random.chance(0.5)) w.story.tell('others', w.others.begin(true));
     w.clock.in(w.random.int(20_000, 120_000), () => {
       w.downZones.delete(zone);
       if (gone) for (const i of inside) void w.cloud.instances.terminate(i.id);
@@ -163,6 +165,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   brake,
   brakeMidway,
   othersFail,
+  othersAsk: (w) => w.others.begin(w.random.chance(0.4)),
   slowTwins,
   abortExecution: (w) => {
     const runs = w.random.pick([...w.aws.executions.values()].filter((e) => e.state === 'RUNNING'));
@@ -221,6 +224,8 @@ export function calm(w: World): void {
   w.cutPairs.clear();
   w.mute.clear();
   w.downZones.clear();
+  w.others.end();
+  w.others.rest(CALM.others);
   w.side.calm();
   w.archive?.calm();
   switchOn(w);

@@ -2,6 +2,8 @@
 import { bootstrapping } from '../lambdas/bootstrap/steps.ts';
 import { machineOf } from '../lambdas/cloud/aws-workflows.ts';
 import type { MachineName } from '../lambdas/cloud/aws-workflows.ts';
+import { paceOf } from '../lambdas/cloud/pace.ts';
+import type { Pace } from '../lambdas/cloud/ports.ts';
 import { failover } from '../lambdas/failover/steps.ts';
 import type { RecoveryInput } from '../lambdas/model/recovery.ts';
 import { operate } from '../lambdas/operate/operate.ts';
@@ -15,6 +17,7 @@ import { Memory } from '../lambdas/signals/memory.ts';
 import { receive } from '../lambdas/signals/receive.ts';
 import { switchover } from '../lambdas/switchover/steps.ts';
 import { Watch } from '../lambdas/watch/watch.ts';
+import { DEFAULT_QUOTAS } from '../lib/capabilities/reconcile.ts';
 import { failoverDefinition } from '../lib/workflows/failover.ts';
 import { bootstrapDefinition } from '../lib/workflows/bootstrap.ts';
 import { replaceDefinition } from '../lib/workflows/replace.ts';
@@ -26,6 +29,19 @@ import type { Ports } from './plane.ts';
 import type { Message } from './queues.ts';
 import { Warm } from './warm.ts';
 import type { World } from './world.ts';
+
+/** What an environment of reconcile remembers, as its handler has it. */
+interface ReconcileMemory {
+  readonly looks: Map<string, number>;
+  readonly putOffs: Map<string, number>;
+  readonly pace: Pace;
+}
+
+/** It looks several times a second when much happens, and an environment lives for hours. */
+const RECONCILE_ENDED = 0.02;
+
+/** As the construct gives it. */
+const PACE = JSON.stringify(DEFAULT_QUOTAS);
 
 const MACHINE = { functionArn: 'arn:aws:lambda:eu-west-1:123456789012:function:step' };
 const DEFINITIONS = {
@@ -48,7 +64,7 @@ export class Functions {
   readonly #world: World;
   readonly #actors = new Set<Actor>();
   readonly #signals: Warm<Memory>;
-  readonly #looks: Warm<Map<string, number>>;
+  readonly #reconciles: Warm<ReconcileMemory>;
   readonly #running = new Set<string>();
   readonly #aborted = new Set<string>();
   #watch: { readonly actor: Actor; readonly watch: Watch } | null = null;
@@ -64,7 +80,17 @@ export class Functions {
   constructor(world: World) {
     this.#world = world;
     this.#signals = new Warm(world, () => new Memory(`signals-${world.aws.nextNumber()}`));
-    this.#looks = new Warm(world, () => new Map<string, number>());
+    this.#reconciles = new Warm(
+      world,
+      () => {
+        const pace = paceOf(world.clock, PACE);
+        world.others.lend(pace);
+        world.budget.begins();
+        return { looks: new Map(), putOffs: new Map(), pace };
+      },
+      ({ pace }) => world.others.takeBack(pace),
+      RECONCILE_ENDED,
+    );
   }
 
   signals(batch: readonly Message[]): Promise<readonly string[]> {
@@ -75,8 +101,8 @@ export class Functions {
 
   reconcile(batch: readonly Message[]): Promise<readonly string[]> {
     const once = (slow = 0): Promise<readonly string[]> =>
-      this.#looks.serve((looks) => {
-        const work = (ports: Ports) => reconcileBatch(recordsOf(batch), ports, looks);
+      this.#reconciles.serve(({ looks, putOffs, pace }) => {
+        const work = (ports: Ports) => reconcileBatch(recordsOf(batch), { ...ports, pace }, looks, putOffs);
         return this.#invoke('reconcile', null, RECONCILE_TIMEOUT_MS, work, slow);
       });
     this.#perhapsTwice(once);

@@ -3,6 +3,9 @@ import { CloudUnavailable, NodeUnavailable } from '../lambdas/cloud/ports.ts';
 import type { FakeCloud } from '../test/fakes/index.ts';
 import type { Actor } from './actor.ts';
 import { never } from './actor.ts';
+import { apiCalls } from './aws/calls.ts';
+import type { Costs } from './aws/calls.ts';
+import { CLUSTERS } from './aws/others.ts';
 import type { World } from './world.ts';
 
 export type Ports = Omit<FakeCloud, 'aws'>;
@@ -24,6 +27,26 @@ const STALE_MAX_MS = 6000;
 /** A probe that is quicker is answered at once: a step of time for each would be a third of all. */
 const NOTICED_MS = 10;
 
+/** How the interface of a port is named. */
+export const INTERFACES: Readonly<Record<string, string>> = {
+  ...{ specs: 'Specs', instances: 'Instances', volumes: 'Volumes', targetGroups: 'TargetGroups', dns: 'DnsZones' },
+  ...{ ledger: 'Ledger', workflows: 'Workflows', requests: 'ReconcileRequests', hosts: 'HostCommands' },
+  ...{ secrets: 'Secrets', prober: 'Prober', admin: 'PostgresAdmin', notifications: 'Notifications' },
+  ...{ bucket: 'ArchiveBucket', leases: 'Leases', starts: 'ArchiveStarts' },
+};
+
+const named = new Map<string, string>();
+
+/** `Instances.launch` of `instances.launch`. */
+function ofInterface(operation: string): string {
+  const known = named.get(operation);
+  if (known !== undefined) return known;
+  const [port = '', method = ''] = operation.split('.');
+  const name = `${INTERFACES[port] ?? port}.${method}`;
+  named.set(operation, name);
+  return name;
+}
+
 interface Answer {
   readonly atMs: number;
   readonly value: unknown;
@@ -39,8 +62,15 @@ export class Plane {
   readonly #world: World;
   readonly #answers = new Map<string, Answer[]>();
 
+  readonly #costs: Costs;
+
   constructor(world: World) {
     this.#world = world;
+    const differs = (groupArn: string, drainSeconds: number): boolean => {
+      const group = world.aws.targetGroups.get(groupArn);
+      return group !== undefined && (group.drainSeconds !== drainSeconds || !group.endsConnections);
+    };
+    this.#costs = { clusters: CLUSTERS, differs };
   }
 
   portsOf(actor: Actor): Ports {
@@ -75,7 +105,7 @@ export class Plane {
   }
 
   async #call(actor: Actor, operation: string, args: unknown[], effect: () => Promise<unknown>): Promise<unknown> {
-    const { random, weather, clock, guard } = this.#world;
+    const { random, weather, clock, guard, account } = this.#world;
     if (actor.dead) return never();
     if (NOT_AWS.has(operation)) {
       const probe = await effect();
@@ -87,8 +117,12 @@ export class Plane {
     if (random.chance(0.3)) await clock.sleep(random.int(5, 120));
     if (actor.dead) return never();
     const onNode = operation.startsWith('admin.');
-    if (!onNode && random.chance(weather.throttle))
-      throw new CloudUnavailable(`${operation}: ThrottlingException: Rate exceeded`);
+    if (!onNode && random.chance(weather.fails))
+      throw new CloudUnavailable(`${operation}: ServiceUnavailable, four times`);
+    for (const api of this.#apis(operation, args)) {
+      if (!account.take(api)) await account.tryAgain(api, () => actor.dead);
+      if (actor.dead) return never();
+    }
     guard.before(actor, operation, args);
     const value = await effect();
     guard.after(actor, operation, args, value);
@@ -100,6 +134,16 @@ export class Plane {
       throw new (onNode ? NodeUnavailable : CloudUnavailable)(`${operation}: the answer was lost`);
     }
     return EVENTUAL.has(operation) ? this.#old(operation, args, value) : value;
+  }
+
+  /** An operation whose cost nobody knows is a night that tells nothing of budgets: it fails. */
+  #apis(operation: string, args: unknown[]): readonly string[] {
+    try {
+      return apiCalls({ operation: ofInterface(operation), args }, this.#costs);
+    } catch (error) {
+      this.#world.guard.violate('simulator', String(error));
+      return [];
+    }
   }
 
   #dies(): boolean {

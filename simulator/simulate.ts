@@ -50,6 +50,7 @@ export async function simulate(seed: number, options: NightOptions = {}): Promis
     (p) => random.chance(p),
     () => random.next(),
   );
+  world.others.rest(world.weather.others);
   story.tell('seed', `${seed}, ${steps} faults, weather ${JSON.stringify(world.weather)}`);
   const failed = (): boolean => guard.violations.length > 0;
   await clock.run(clock.nowMs() + 10_000, failed);

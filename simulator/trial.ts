@@ -1,6 +1,7 @@
 /** A sabotaged plane on trial: nights are played until one breaks a rule that the bug is expected to break. */
 import { ARCHIVE_SABOTAGES } from './archive/sabotage.ts';
 import { POSTGRES_SABOTAGES } from './postgres/sabotage.ts';
+import { BUDGET_SABOTAGES } from './sabotage-budget.ts';
 import { SABOTAGES } from './sabotage.ts';
 import type { Sabotage } from './sabotage.ts';
 import type { EngineName } from './side.ts';
@@ -12,6 +13,7 @@ export const TRIAL_SEEDS = 2000;
 /** Of every engine. */
 export const EVERY_SABOTAGE: readonly Sabotage[] = [
   ...SABOTAGES.map((s) => ({ ...s, engine: 'galera' }) as const),
+  ...BUDGET_SABOTAGES.map((s) => ({ engine: 'galera', ...s }) as const),
   ...POSTGRES_SABOTAGES,
   ...ARCHIVE_SABOTAGES,
 ];

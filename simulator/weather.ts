@@ -2,8 +2,10 @@
 export interface Weather {
   /** A Lambda dies before or after the effect of a call. */
   readonly kill: number;
-  /** AWS refuses, and did nothing. */
-  readonly throttle: number;
+  /** AWS fails on its side (5xx) through all of the SDK's attempts, and did nothing. Throttling is not by chance: `simulator/aws/`. */
+  readonly fails: number;
+  /** How often others of the account ask AWS, as a share of what it takes, when there is no storm of theirs. */
+  readonly others: number;
   /** AWS did it, and the caller does not learn of it. */
   readonly lostReply: number;
   /** A call's answer takes seconds. */
@@ -27,7 +29,8 @@ export interface Weather {
 
 export const CALM: Weather = {
   kill: 0,
-  throttle: 0,
+  fails: 0,
+  others: 0.05,
   lostReply: 0,
   pause: 0,
   stale: 0,
@@ -45,12 +48,16 @@ export const CALM: Weather = {
 /** What the product allows for (`lambdas/model/answered.ts`), less what an invocation rounds. */
 const FAR_APART_MS = 1900;
 
+/** What reconcile leaves to others of what an account may ask (lambdas/cloud/pace.ts). */
+const LEFT_TO_OTHERS = 0.1;
+
 /** Each night has weather of its own: most chances are zero in some of them. */
 export function weatherOf(chance: (p: number) => boolean, next: () => number): Weather {
   const some = (high: number): number => (chance(0.35) ? 0 : next() * high);
   return {
     kill: some(0.02),
-    throttle: some(0.06),
+    fails: some(0.06),
+    others: some(LEFT_TO_OTHERS),
     lostReply: some(0.02),
     pause: chance(0.25) ? 0.08 : some(0.02),
     stale: some(0.3),

@@ -10,6 +10,10 @@ import type { FakeCloud } from '../test/fakes/index.ts';
 import type { Actor } from './actor.ts';
 import type { SimArchive } from './archive/archive.ts';
 import { archiveOf } from './archive/sides.ts';
+import { Account } from './aws/account.ts';
+import { LIMITS } from './aws/limits.ts';
+import { Others } from './aws/others.ts';
+import { Budget } from './budget.ts';
 import { SimClock } from './clock.ts';
 import { Functions } from './functions.ts';
 import { GaleraModel } from './galera/cluster.ts';
@@ -63,6 +67,10 @@ export class World {
   readonly side: Side;
   readonly guard = new Guard(this);
   readonly unattended = new Unattended(this);
+  readonly budget = new Budget(this);
+  /** What the account may ask of AWS, and who takes of it besides. */
+  readonly account: Account;
+  readonly others = new Others(this);
   readonly plane = new Plane(this);
   readonly functions = new Functions(this);
   readonly surroundings = new Surroundings(this);
@@ -89,6 +97,8 @@ export class World {
 
   constructor(seed: number, engine: EngineName, archive = false) {
     this.random = new Random(seed);
+    this.account = new Account(this.clock, this.random, LIMITS);
+    this.account.onRefused = (api) => this.budget.refused(api);
     this.engine = engine;
     this.side = engine === 'galera' ? galeraSide(this) : postgresSide(this);
     const requests = new SimRequests(this);

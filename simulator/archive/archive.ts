@@ -7,6 +7,8 @@ import type { ShipPorts } from '../../lambdas/archive/ship/ports.ts';
 import type { HostCommands, PostgresAdmin, Prober, Specs } from '../../lambdas/cloud/ports.ts';
 import type { ArchiveSpec, ClusterSpec } from '../../lambdas/model/spec.ts';
 import { Actor } from '../actor.ts';
+import { Account } from '../aws/account.ts';
+import { LIMITS } from '../aws/limits.ts';
 import { Plane } from '../plane.ts';
 import { Random } from '../random.ts';
 import type { World } from '../world.ts';
@@ -69,7 +71,10 @@ export class SimArchive {
       prober: this.side.prober,
       admin: this.side.admin,
     };
-    this.#plane = new Plane(Object.create(world, { random: { value: this.random }, cloud: { value: cloud } }) as World);
+    // Its requests take nothing from the cluster's buckets.
+    const account = new Account(world.clock, this.random, LIMITS);
+    const own = { random: { value: this.random }, cloud: { value: cloud }, account: { value: account } };
+    this.#plane = new Plane(Object.create(world, own) as World);
   }
 
   begin(): void {
@@ -108,7 +113,7 @@ export class SimArchive {
     if (this.#isDue(120, 3) && planeOn) this.keeper.minute();
     if (this.#isDue(60, 29) && planeOn) this.restorer.ask();
     // S3 is away only while the weather is bad.
-    if (weather.throttle > 0 && this.random.chance(weather.throttle / 60)) {
+    if (weather.fails > 0 && this.random.chance(weather.fails / 60)) {
       const seconds = this.random.int(5, 150);
       this.bucket.awayUntilMs = this.#world.clock.nowMs() + seconds * 1000;
       this.#world.story.tell('s3', `is away for ${seconds} s`);
