@@ -13,7 +13,7 @@ import { archiveOf } from './archive/sides.ts';
 import { Account } from './aws/account.ts';
 import { LIMITS } from './aws/limits.ts';
 import { Others } from './aws/others.ts';
-import { Budget } from './budget.ts';
+import { Budget } from './rules/budget.ts';
 import { SimClock } from './clock.ts';
 import { Functions } from './functions.ts';
 import { GaleraModel } from './galera/cluster.ts';

@@ -153,7 +153,7 @@ export async function storm({ messages: count, clusters, meeting }: Storm, seed:
   const reconciles = fleet.aws.callsOf('Specs.get').length;
   const asks = ['Instances.byIds', 'Instances.ofEveryCluster']
     .flatMap((operation) => fleet.aws.callsOf(operation))
-    .flatMap((call) => apiCalls(call, fleet.size)).length;
+    .flatMap((call) => apiCalls(call, { clusters: fleet.size })).length;
   const calls = fleet.calls();
   const byApi = Object.fromEntries(
     [...Map.groupBy(calls, (c) => c.api)].map(([api, of]) => [api, of.length] as const).sort(),

@@ -6,8 +6,8 @@
  * A storm of retries: one that feeds itself. The plane of one cluster is refused by an API more often than AWS would answer it at all: even when all
  * others had stopped, those requests would keep the bucket empty. Refusals below that end with what has caused them.
  */
-import { bucketsOf, LIMITS } from './aws/limits.ts';
-import type { World } from './world.ts';
+import { bucketsOf, LIMITS } from '../aws/limits.ts';
+import type { World } from '../world.ts';
 
 const WINDOW_MS = 10_000;
 /** When others have stopped, each bucket has tokens for as many as may be asking by then: the slowest gets back one a second and more. */
