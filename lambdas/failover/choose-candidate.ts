@@ -39,7 +39,7 @@ export type Choice =
  *
  *   it has all that the lost primary has, by that one's own word        nothing is lost
  *   quorum: of every set, n − k + 1 told a position that it has reached nothing acknowledged is lost: any k overlap with those
- *   async: it lacks at most maxLagBytes of the last position seen       what the declaration allows
+ *   async: it lacks at most maxLagBytes of what is known to be there    what the declaration allows
  *   a person accepted it                                               a node that was named, and no other
  *
  * With quorum a measured lag is no excuse: what was acknowledged is there, or a person says that it may be lost.
@@ -57,9 +57,11 @@ export function chooseCandidate(contest: Contest): Choice {
   const node = best.id;
   const complete = completeness({ ...contest, told }, best.at);
   if (complete !== null) return { kind: 'candidate', node, loss: 'none', why: `${inWords(best.at)}; ${complete}` };
-  const lag = contest.engine.durability === 'async' ? lagOf(contest.position, best.at) : null;
+  const lag = contest.engine.durability === 'async' ? lagOf(knownOf(contest), best.at) : null;
   if (lag !== null && lag <= contest.engine.maxLagBytes) {
-    const why = `${inWords(best.at)}; at most ${lag} bytes of the position last seen are missing (${contest.engine.maxLagBytes} allowed)`;
+    const allowed = `${contest.engine.maxLagBytes} allowed`;
+    const after = `and whatever ${contest.old ?? 'the primary'} acknowledged after that and ${node} has not`;
+    const why = `${inWords(best.at)}; ${lag} bytes of the position last seen are missing (${allowed}), ${after}`;
     return { kind: 'candidate', node, loss: 'bounded', why };
   }
   const accepted = sorted.find((s) => s.id === contest.accept);
@@ -90,17 +92,31 @@ function completeness({ told, remembered, old, revived, sync, engine }: Contest,
     : null;
 }
 
-/** Bytes behind the position last seen; null when it cannot be measured. */
-function lagOf(position: PrimaryPosition | null, at: Position): number | null {
+/**
+ * How far the log of the lost primary is known to go; null when nobody has seen it as the primary: what another one had before it says
+ * nothing of what it acknowledged. A candidate that was given up told its own position when it was cut off; that and those before it count
+ * as much as what was seen from outside.
+ */
+function knownOf({ position, remembered, old }: Contest): Position | null {
+  if (position === null || (position.node !== old && remembered[old ?? ''] === undefined)) return null;
+  return [position, ...Object.values(remembered)].reduce((a, b) => (comparePosition(b, a) > 0 ? b : a));
+}
+
+/** Bytes behind what is known to be there; null when it cannot be measured. */
+function lagOf(position: Position | null, at: Position): number | null {
   return position === null || at.timeline < position.timeline ? null : lagBytes(position.lsn, at.lsn);
 }
 
-function whatLacks({ engine, sync, remembered, position }: Contest, best: Position, lag: number | null): string {
+function whatLacks(contest: Contest, best: Position, lag: number | null): string {
+  const { engine, sync, remembered, position, old } = contest;
   if (engine.durability === 'async') {
     if (lag !== null)
       return `${lag} bytes of the position last seen are missing, expected at most ${engine.maxLagBytes}`;
     if (position === null) return 'the position of the primary was never seen, so that the lag cannot be measured';
-    return `the best is on timeline ${best.timeline}, and the primary was on ${position.timeline}`;
+    const known = knownOf(contest);
+    if (known === null)
+      return `${old ?? 'the primary'} was never seen as the primary, ${position.node} was the last one, so that the lag cannot be measured`;
+    return `the best is on timeline ${best.timeline}, and the primary was on ${known.timeline}`;
   }
   const ahead = Object.entries(remembered).filter(([, at]) => comparePosition(at, best) > 0);
   if (ahead.length > 0) return `${ahead.map(([id, at]) => `${id} had ${inWords(at)}`).join(', ')} and is lost`;

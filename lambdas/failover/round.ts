@@ -30,7 +30,8 @@ export async function beginRound(state: FailoverState, context: StepContext): Pr
   );
   if (rounds > MOST_ROUNDS)
     throw new RecoveryError('PromotionFailed', `${rounds} candidates failed, the last one: ${sentence}`);
-  const fresh = { rounds, error: null, told: {}, fenced: null, starts: {}, startsSinceMs: null, path: 'on' } as const;
+  const clocks = { startsSinceMs: null, unheardSinceMs: null } as const;
+  const fresh = { rounds, error: null, told: {}, fenced: null, starts: {}, ...clocks, path: 'on' } as const;
   const ledger = await holdClaim(context);
   const { writer } = ledger;
   if (writer === null || writer === state.node) return fresh;

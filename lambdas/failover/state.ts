@@ -24,6 +24,8 @@ export const failoverStateSchema = z.object({
   /** How it was proven that the old primary acknowledges nothing; null until then. */
   fenced: z._default(z.nullable(z.string()), null),
   candidate: z._default(z.nullable(z.string()), null),
+  /** Since when somebody could be promoted with a loss, and others that run have not told what they have (epoch ms). */
+  unheardSinceMs: z._default(z.nullable(z.number()), null),
   /** Primaries that this execution found lost, the one that it began with first. */
   passed: z._default(z.array(z.string()), []),
   /** How often another candidate had to be looked for. */

@@ -7,6 +7,7 @@
  *                                             └▶ ask EC2 to stop the old primary; when it has, on
  */
 import type { ClusterLedger } from '../../model/ledger.ts';
+import type { Instance } from '../../model/view.ts';
 import { mayDestroy } from '../../recovery/guard.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
@@ -25,6 +26,9 @@ import { stopByForce } from '../stop-by-force.ts';
 /** Passes are made within one invocation for that long, so that what takes a moment does not cost a second. */
 const INVOCATION_MS = 4000;
 const BETWEEN_PASSES_MS = 250;
+
+/** For so long is asked for what the most advanced one so far may lack. */
+const UNHEARD_MS = 5000;
 
 /**
  * @throws RecoveryError ClaimLost, BrakeEngaged; FenceFailed (EC2 does not get it down, or it is not ours), PromotionFailed (no
@@ -63,11 +67,36 @@ async function pass(state: FailoverState, context: StepContext): Promise<Partial
   };
   const sight = await detachAll(context, spec, instances, ledger.writer, (s) => {
     const { proof, choice } = evaluate(s);
-    return proof !== null && choice.kind === 'candidate';
+    return proof !== null && choice.kind === 'candidate' && choice.loss !== 'bounded';
   });
   const { told, proof, choice } = evaluate(sight);
-  if (proof !== null && choice.kind === 'candidate') return fenced(context, told, proof);
+  if (proof !== null && choice.kind === 'candidate') {
+    if (choice.loss !== 'bounded') return fenced(context, told, proof);
+    const waits = await othersAreHeard(state, context, unheard(instances, told, ledger.writer));
+    return waits === null ? fenced(context, told, proof) : { told, ...waits };
+  }
   return { told, ...(await otherwise(state, context, { ledger, hosts, sight }, { told, proof })) };
+}
+
+/** Hosts that run, and whose databases have not told where they are. */
+const unheard = (instances: readonly Instance[], told: FailoverState['told'], old: string | null): readonly string[] =>
+  instances.filter((i) => i.state === 'running' && i.id !== old && told[i.id] === undefined).map((i) => i.id);
+
+/**
+ * With a loss that nobody but the declaration allows, any of the others may have what is missing: those that do not answer for a moment,
+ * or whose answer was lost, are asked again for a while. Null: all are heard, or it has been long enough.
+ */
+async function othersAreHeard(
+  { unheardSinceMs, rounds }: FailoverState,
+  context: StepContext,
+  others: readonly string[],
+): Promise<Partial<FailoverState> | null> {
+  const nowMs = context.ports.clock.nowMs();
+  const sinceMs = unheardSinceMs ?? nowMs;
+  if (others.length === 0 || nowMs - sinceMs > UNHEARD_MS) return null;
+  const why = `the best that answers may lack what was acknowledged`;
+  await record(context, `unheard-${rounds}`, `waits ${UNHEARD_MS / 1000} s for ${others.join(', ')}`, why);
+  return { ready: false, unheardSinceMs: sinceMs };
 }
 
 async function fenced(

@@ -58,6 +58,11 @@ describe('the candidate is', () => {
       { engine: async, sync: null, told: { [B]: at(2, '0/500') } },
       B,
     ],
+    [
+      'async: one that is near to what a lost candidate told, though that was never seen as the primary',
+      { engine: async, sync: null, told: { [C]: at(1, '0/500') }, remembered: { [B]: at(1, '0/600') }, old: B },
+      C,
+    ],
     ['who was accepted, behind as it is', { told: { [B]: at(1, '0/100') }, accept: B }, B],
     [
       'who was accepted, and not the more advanced that was not',
@@ -112,6 +117,16 @@ describe('the candidate is', () => {
       'async, the primary was on a newer timeline',
       { engine: async, sync: null, position: { node: A, timeline: 2, lsn: '0/1', atMs: 1 } },
       /timeline 1, and the primary was on 2/,
+    ],
+    [
+      'async, the position is of the primary before',
+      { engine: async, sync: null, old: B, told: { [C]: at(1, '0/500') } },
+      /i-b was never seen as the primary, i-a was the last one/,
+    ],
+    [
+      'async, a lost candidate had more than may be missing',
+      { engine: async, sync: null, told: { [C]: at(1, '0/4FF') }, remembered: { [B]: at(1, '0/600') }, old: B },
+      /257 bytes .* at most 256/,
     ],
     [
       'another one was accepted',
