@@ -16,6 +16,8 @@ export interface Sabotage {
   readonly engine?: EngineName;
   /** A seed that has caught it; a change of the product may make it another night. */
   readonly caughtBy?: number;
+  /** It needs nights of clusters that declare this; of every one unless given. */
+  readonly durability?: 'async';
   /** It needs nights with an archive. */
   readonly archive?: boolean;
   /** The rules of which one is expected to be broken. */

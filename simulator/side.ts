@@ -42,6 +42,8 @@ export interface Call {
 
 /** The safety rules that only one engine has; the guard has the others. */
 export interface EngineRules {
+  /** How many acknowledged writes were lost where that was allowed; left out: none may be. */
+  readonly lost?: number;
   /** Looked at before an act takes effect. */
   before(call: Call): void;
   /** An instance is about to be stopped or terminated. */

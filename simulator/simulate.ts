@@ -3,6 +3,7 @@ import { callPerson } from './person.ts';
 import { calm, strike } from './faults.ts';
 import type { Violation } from './guard.ts';
 import { leftovers, strayed, unfinished } from './liveness.ts';
+import { durabilityOf } from './postgres/spec.ts';
 import type { EngineName } from './side.ts';
 import { CALM, weatherOf } from './weather.ts';
 import { World } from './world.ts';
@@ -11,11 +12,15 @@ export interface Night {
   readonly seed: number;
   readonly steps: number;
   readonly engine: EngineName;
+  /** PostgreSQL: what its cluster declares. */
+  readonly durability: 'quorum' | 'async' | null;
   readonly violations: readonly Violation[];
   /** `healed`, or why a person is legitimately needed. */
   readonly end: string;
   readonly healedAfterMs: number | null;
   readonly writes: number;
+  /** Acknowledged writes that were lost where the cluster's declaration or a person allowed it. */
+  readonly lost: number;
   /** Data volumes that nobody uses, and that people were not told of: where the cluster has healed, a violation. */
   readonly leftovers: number;
   readonly fingerprint: string;
@@ -52,6 +57,8 @@ export async function simulate(seed: number, options: NightOptions = {}): Promis
   );
   world.others.rest(world.weather.others);
   story.tell('seed', `${seed}, ${steps} faults, weather ${JSON.stringify(world.weather)}`);
+  const durability = durabilityOf(world.spec);
+  if (durability === 'async') story.tell('spec', JSON.stringify(world.spec.engine));
   const failed = (): boolean => guard.violations.length > 0;
   await clock.run(clock.nowMs() + 10_000, failed);
   for (let i = 0; i < steps && !failed(); i += 1) {
@@ -63,9 +70,11 @@ export async function simulate(seed: number, options: NightOptions = {}): Promis
     seed,
     steps,
     engine: world.engine,
+    durability,
     violations: guard.violations,
     ...end,
     writes: world.database.writes,
+    lost: world.side.rules.lost ?? 0,
     leftovers: leftovers(world).length,
     fingerprint: story.fingerprint(),
     story: story.lines,

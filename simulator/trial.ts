@@ -1,6 +1,8 @@
 /** A sabotaged plane on trial: nights are played until one breaks a rule that the bug is expected to break. */
 import { ARCHIVE_SABOTAGES } from './archive/sabotage.ts';
+import { ASYNC_SABOTAGES } from './postgres/async-sabotage.ts';
 import { POSTGRES_SABOTAGES } from './postgres/sabotage.ts';
+import { isAsync } from './postgres/spec.ts';
 import { BUDGET_SABOTAGES } from './sabotage-budget.ts';
 import { SABOTAGES } from './sabotage.ts';
 import type { Sabotage } from './sabotage.ts';
@@ -15,6 +17,7 @@ export const EVERY_SABOTAGE: readonly Sabotage[] = [
   ...SABOTAGES.map((s) => ({ ...s, engine: 'galera' }) as const),
   ...BUDGET_SABOTAGES.map((s) => ({ engine: 'galera', ...s }) as const),
   ...POSTGRES_SABOTAGES,
+  ...ASYNC_SABOTAGES,
   ...ARCHIVE_SABOTAGES,
 ];
 
@@ -29,8 +32,9 @@ export interface Verdict {
 
 /** Plays the seed that is known to catch it first, then those of its engine among the first `seeds`, until one does. */
 export async function onTrial(sabotage: Sabotage, seeds = TRIAL_SEEDS): Promise<Verdict> {
-  const { name, breaks, spoil, caughtBy, archive = false, engine = 'galera' } = sabotage;
-  const all = Array.from({ length: seeds }, (_, i) => i + 1).filter((seed) => engineOf(seed) === engine);
+  const { name, breaks, spoil, caughtBy, archive = false, engine = 'galera', durability } = sabotage;
+  const fits = (seed: number): boolean => durability !== 'async' || isAsync(seed, archive);
+  const all = Array.from({ length: seeds }, (_, i) => i + 1).filter((seed) => engineOf(seed) === engine && fits(seed));
   const known = all.filter((seed) => seed === caughtBy);
   const order = [...known, ...all.filter((seed) => seed !== caughtBy)];
   let nights = 0;

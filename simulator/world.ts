@@ -27,6 +27,7 @@ import { Queue, SimRequests } from './queues.ts';
 import { Random } from './random.ts';
 import type { Database, EngineName, Side } from './side.ts';
 import { postgresSide } from './postgres/side.ts';
+import { postgresSpec } from './postgres/spec.ts';
 import { Story } from './story.ts';
 import { Surroundings } from './surroundings.ts';
 import { Unattended } from './rules/unattended.ts';
@@ -100,7 +101,7 @@ export class World {
     this.account = new Account(this.clock, this.random, LIMITS);
     this.account.onRefused = (api) => this.budget.refused(api);
     this.engine = engine;
-    this.side = engine === 'galera' ? galeraSide(this) : postgresSide(this);
+    this.side = engine === 'galera' ? galeraSide(this) : postgresSide(this, postgresSpec(seed, archive));
     const requests = new SimRequests(this);
     const others = {
       instances: new SimInstances(this),

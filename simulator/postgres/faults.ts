@@ -6,7 +6,7 @@ import type { RecoveryInput } from '../../lambdas/model/recovery.ts';
 import type { SimPostgres } from './cluster.ts';
 
 /** The instance and its volume. */
-function loses(w: World, id: string | undefined): string | null {
+export function loses(w: World, id: string | undefined): string | null {
   if (id === undefined) return null;
   const instance = w.aws.instances.get(id);
   if (instance === undefined) return null;
@@ -18,7 +18,7 @@ function loses(w: World, id: string | undefined): string | null {
 }
 
 /** A person starts a workflow by hand, by its mode. */
-function byHand(w: World, mode: RecoveryInput['mode'], node: string | null): string {
+export function byHand(w: World, mode: RecoveryInput['mode'], node: string | null): string {
   const name = `manual-${w.aws.nextNumber()}`;
   const input = { cluster: w.spec.name, incident: name, mode, node, reason: 'a person wants it' } as const;
   void w.cloud.workflows.start(name, input).then((arn) => w.functions.begin(arn));

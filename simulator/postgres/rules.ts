@@ -1,26 +1,36 @@
 /** The safety rules as PostgreSQL has them: from the truth, not from what the plane believes. */
 import type { DbTarget } from '../../lambdas/cloud/ports.ts';
 import { synchronousStandbyNames } from '../../lambdas/model/quorum.ts';
+import type { ClusterSpec } from '../../lambdas/model/spec.ts';
 import type { Server } from '../../test/fakes/postgres-cluster.ts';
 import { last, quorumOf } from '../../test/fakes/postgres-cluster.ts';
 import type { Actor } from '../actor.ts';
 import type { Call, EngineRules } from '../side.ts';
 import type { World } from '../world.ts';
 import { AcknowledgedWrites } from './acknowledged.ts';
+import { AsyncRules } from './async-rules.ts';
 import type { SimPostgres } from './cluster.ts';
+import { durabilityOf } from './spec.ts';
 
 export class PostgresRules implements EngineRules {
   readonly #world: World;
   readonly #pg: SimPostgres;
   readonly #writes = new AcknowledgedWrites();
+  /** Where commits wait for nobody. */
+  readonly #async: AsyncRules | null;
   #seen = 0;
   /** The writer that a person accepted with what it lacks. */
   #accepted: string | null = null;
   #writerBefore: string | null = null;
 
-  constructor(world: World, pg: SimPostgres) {
+  constructor(world: World, pg: SimPostgres, spec: ClusterSpec) {
     this.#world = world;
     this.#pg = pg;
+    this.#async = durabilityOf(spec) === 'async' ? new AsyncRules(world, pg, this.#writes) : null;
+  }
+
+  get lost(): number {
+    return this.#writes.lost;
   }
 
   before({ actor, operation, args }: Call): void {
@@ -31,8 +41,9 @@ export class PostgresRules implements EngineRules {
     if (isForeign(id)) guard.violate('8', `${operation} on ${id}, which is not ours`);
     if (operation === 'admin.promote') {
       guard.destroys(operation, id, this.#resumes(actor, id));
-      this.#promotes(id, this.#world.ledger().writer);
+      this.#promotes(actor, id, this.#world.ledger().writer);
     }
+    if (operation === 'admin.detach') this.#async?.cutsOff(id);
     if (operation === 'admin.setSync') this.#isKnown(id, String(args[3]));
   }
 
@@ -58,7 +69,10 @@ export class PostgresRules implements EngineRules {
       if (s.disk === null || !this.#pg.canAcknowledge(s)) continue;
       const lost = this.#writes.lacking(s.disk.log);
       if (lost !== null) guard.violate('writes', `${s.id} serves as the primary and lacks ${lost}`);
+      const back = this.#writes.returned(s.disk.log);
+      if (back !== null) guard.violate('writes', `${s.id} takes writes and has ${back}`);
     }
+    this.#async?.tick();
   }
 
   #noteAcceptance(actor: Actor, id: string): void {
@@ -83,7 +97,7 @@ export class PostgresRules implements EngineRules {
   }
 
   /** What the promotion would do, if the server is there and still a standby. */
-  #promotes(id: string, writer: string | null): void {
+  #promotes(actor: Actor, id: string, writer: string | null): void {
     const { guard } = this.#world;
     this.tick();
     const server = this.#pg.servers.get(id);
@@ -91,7 +105,10 @@ export class PostgresRules implements EngineRules {
       return;
     if (writer !== id) guard.violate('3', `${id} is promoted, and the ledger's writer is ${writer ?? 'nobody'}`);
     const lost = this.#writes.lacking(server.disk.log);
-    if (lost !== null && this.#accepted === id) this.#writes.forgive(server.disk.log);
+    const accepted = this.#accepted === id;
+    this.#async?.promotes(actor, server, lost, accepted);
+    if (accepted) this.#writes.accept(server.disk.log);
+    if (lost !== null && (this.#async !== null || accepted)) this.#writes.forgive(server.disk.log);
     else if (lost !== null) guard.violate('writes', `${id} is promoted and lacks ${lost}`);
     for (const other of this.#pg.servers.values()) {
       if (other.id !== id && this.#mayAcknowledge(other)) {

@@ -1,45 +1,43 @@
 /** A PostgreSQL cluster in the simulator. */
 import { EMPTY_LEDGER } from '../../lambdas/model/ledger.ts';
 import { REPLACES_TAG } from '../../lambdas/model/spec.ts';
-import type { ClusterSpec, PostgresEngine } from '../../lambdas/model/spec.ts';
+import type { ClusterSpec } from '../../lambdas/model/spec.ts';
 import { ARCHIVE_SLOT, slotOf } from '../../lambdas/model/postgres.ts';
 import { declaredNeed, synchronousStandbyNames } from '../../lambdas/model/quorum.ts';
-import { aSpec } from '../../test/fakes/index.ts';
 import type { Side } from '../side.ts';
 import type { World } from '../world.ts';
+import { asyncFaultsOf } from './async-faults.ts';
 import { SimPostgres } from './cluster.ts';
 import { faultsOf } from './faults.ts';
 import { PostgresScripts } from './hosts.ts';
 import { restoreWrites } from './person.ts';
 import { PostgresRules } from './rules.ts';
+import { durabilityOf } from './spec.ts';
 
-const ENGINE: PostgresEngine = {
-  kind: 'postgres',
-  port: 5432,
-  durability: 'quorum',
-  maxLagBytes: 2 ** 20,
-  slots: 'physical',
-  replicationUser: 'rejoin_replication',
-};
+/** Chance that a stream stands still for half a second where nobody waits for it: a primary that is lost often has what no replica has. */
+const SLUGGISH = 0.4;
 
 export interface PostgresSide extends Side {
   readonly database: SimPostgres;
 }
 
-export function postgresSide(world: World, spec: ClusterSpec = aSpec({ engine: ENGINE })): PostgresSide {
+export function postgresSide(world: World, spec: ClusterSpec): PostgresSide {
   const database = new SimPostgres(world, spec);
   const scripts = new PostgresScripts(world, database);
+  const async = durabilityOf(spec) === 'async';
+  if (async) database.sluggish = SLUGGISH;
   return {
     spec,
     database,
     prober: database,
     admin: database,
-    rules: new PostgresRules(world, database),
-    faults: faultsOf(database),
+    rules: new PostgresRules(world, database, spec),
+    faults: async ? { ...faultsOf(database), ...asyncFaultsOf(database) } : faultsOf(database),
     found([first, ...others]) {
       if (first === undefined) throw new Error('a cluster has at least one node');
       const primary = database.addPrimary(first);
       for (const i of others) database.addStandby(i, primary);
+      if (async) return void world.aws.ledgers.set(spec.name, { ...EMPTY_LEDGER, epoch: 1, writer: first.id });
       const set = { need: declaredNeed(spec.nodes), standbys: others.map((i) => i.id).sort() };
       database.diskOf(primary).names = synchronousStandbyNames(set);
       const sync = { sets: [set], barrierLsn: null };
@@ -51,7 +49,7 @@ export function postgresSide(world: World, spec: ClusterSpec = aSpec({ engine: E
       database.sluggish = 0;
       database.heldUntilMs.clear();
     },
-    unfinished: () => [...durability(world, database), ...slots(world, database)],
+    unfinished: () => [...(async ? alone(world, database) : durability(world, database)), ...slots(world, database)],
     stuck: { told: /NO_CANDIDATE|NODE_UNREACHABLE_BY_PLANE|gave up/, why: 'nobody may be promoted' },
   };
 }
@@ -88,4 +86,14 @@ function slots(world: World, pg: SimPostgres): readonly string[] {
       ? []
       : [`slots on ${id} are ${names.join() || 'none'}, not ${wanted.join() || 'none'}`];
   });
+}
+
+/** Asynchronous: the primary waits for nobody, and the ledger knows of no set. */
+function alone(world: World, pg: SimPostgres): readonly string[] {
+  const { writer, sync } = world.ledger();
+  const names = pg.servers.get(writer ?? '')?.disk?.names ?? '';
+  return [
+    ...(names === '' ? [] : [`the primary waits for ${names}, and nobody is declared`]),
+    ...(sync === null ? [] : [`the ledger knows ${sync.sets.length} sets, and none is declared`]),
+  ];
 }
