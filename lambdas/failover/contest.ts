@@ -1,4 +1,5 @@
 /** What the pure decisions of a failover look at, gathered from the state and from what was just read. */
+import { standingAcceptance } from '../model/ledger.ts';
 import type { ClusterLedger } from '../model/ledger.ts';
 import type { ClusterSpec } from '../model/spec.ts';
 import type { Instance } from '../model/view.ts';
@@ -19,7 +20,7 @@ export const contestOf = (state: FailoverState, spec: ClusterSpec, ledger: Clust
   sync: ledger.sync,
   engine: postgresOf(spec),
   position: ledger.position,
-  accept: state.accept ?? ledger.accepted?.node ?? null,
+  accept: state.accept ?? standingAcceptance(ledger)?.node ?? null,
   maintenance: ledger.maintenance?.node ?? null,
 });
 

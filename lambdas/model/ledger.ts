@@ -3,6 +3,7 @@
  * All writes are conditional; the epoch goes up by one with every change of writer or claim,
  * and when an incident closes (incidents are named by it).
  */
+import { CLOCKS_APART_MS } from './answered.ts';
 import type { Position } from './lsn.ts';
 import type { SyncState } from './quorum.ts';
 
@@ -161,6 +162,19 @@ export const EMPTY_LEDGER: ClusterLedger = {
   newestTimeline: 0,
   lookBeganMs: null,
 };
+
+/**
+ * What a person accepted, while it is about this outage: null when the writer has been seen as the primary since then. What it has
+ * acknowledged meanwhile nobody gave up.
+ */
+export function standingAcceptance({
+  accepted,
+  position,
+  writer,
+}: Pick<ClusterLedger, 'accepted' | 'position' | 'writer'>): AcceptedLoss | null {
+  const servedAtMs = position === null || position.node !== writer ? Number.NEGATIVE_INFINITY : position.atMs;
+  return accepted === null || servedAtMs > accepted.atMs + CLOCKS_APART_MS ? null : accepted;
+}
 
 /** Fleet brake (safety rule 7): once engaged, only a person releases it. */
 export interface FleetBrake {

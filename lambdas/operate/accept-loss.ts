@@ -1,6 +1,6 @@
 /**
  * A person takes upon themselves what is lost when this node becomes the primary though it is, or may be, behind (safety
- * rule 4). What that is, is in the answer. It is used up by the next change of the writer.
+ * rule 4). What that is, is in the answer. It is used up by the next change of the writer, and void once the writer serves again.
  */
 import type { ClusterLedger, PrimaryPosition } from '../model/ledger.ts';
 import { comparePosition, lagBytes } from '../model/lsn.ts';

@@ -1,7 +1,7 @@
 /** What there is to recover, most urgent first, and what stands against it. Pure. */
 import type { Refusal } from '../model/change.ts';
 import type { DiagnosisCode } from '../model/diagnosis.ts';
-import { MISSING } from '../model/ledger.ts';
+import { MISSING, standingAcceptance } from '../model/ledger.ts';
 import type { AcceptedLoss, Escalation, RecoveryMode } from '../model/ledger.ts';
 import { INCIDENT_TAG } from '../model/spec.ts';
 import type { Node } from '../model/view.ts';
@@ -100,7 +100,7 @@ export const refuseCase = (s: Situation, c: Case, code: Refusal['code'], reason:
 
 /** What stands against starting a recovery now; null when nothing does. */
 export function objection(s: Situation, c: Case, nowMs: number, own: Objections): Refusal | null {
-  const { maintenance, claim, accepted } = s.view.ledger;
+  const { maintenance, claim } = s.view.ledger;
   const refuse = (code: Refusal['code'], reason: string): Refusal => refuseCase(s, c, code, reason);
   if (maintenance !== null && (isAboutAll(c) || (c.node !== null && inMaintenance(s, c.node)))) {
     return refuse('REFUSED_MAINTENANCE', `${maintenance.node} is in maintenance by ${maintenance.by}`);
@@ -118,7 +118,7 @@ export function objection(s: Situation, c: Case, nowMs: number, own: Objections)
   }
   if (s.view.brake.engaged)
     return refuse('REFUSED_BRAKE', `the fleet brake is engaged: ${s.view.brake.reason ?? 'no reason given'}`);
-  const escalated = escalation(s, c, nowMs, c.mode === 'failover' ? accepted : null);
+  const escalated = escalation(s, c, nowMs, c.mode === 'failover' ? standingAcceptance(s.view.ledger) : null);
   if (escalated !== null) return refuse('REFUSED_ESCALATED', escalated);
   return own.late(s, c);
 }

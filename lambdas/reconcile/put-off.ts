@@ -2,6 +2,7 @@
  * Whose look can wait while requests pile up (docs/decisions/0021-writes-first.md): reads have left a dead node through the balancer's
  * own health check, and writes are served or nobody could serve them sooner. The ledger tells, for nothing.
  */
+import { standingAcceptance } from '../model/ledger.ts';
 import type { ClusterLedger } from '../model/ledger.ts';
 import type { ReconcilePorts } from './ports.ts';
 
@@ -27,8 +28,9 @@ export const isPressed = ({ pace }: ReconcilePorts, isBacklog: boolean): boolean
   pace?.isShort(isBacklog ? LATELY_MS : 0) ?? false;
 
 /** The ledger knows of nothing that writes wait for. The watch notes what it finds of a node before it asks for a look. */
-export function isCalm({ writer, suspicions, accepted, claim, sync }: ClusterLedger): boolean {
-  if (writer === null || suspicions[writer] !== undefined || accepted !== null) return false;
+export function isCalm(ledger: ClusterLedger): boolean {
+  const { writer, suspicions, claim, sync } = ledger;
+  if (writer === null || suspicions[writer] !== undefined || standingAcceptance(ledger) !== null) return false;
   if (claim !== null && FOR_WRITES.includes(claim.mode)) return false;
   // A primary that waits for acknowledgements stands still when one who gives them is lost.
   return sync === null || Object.keys(suspicions).length === 0;

@@ -1,5 +1,6 @@
 /** Which recovery to start, if any: at most one at a time. Pure. */
 import type { Change, Refusal } from '../model/change.ts';
+import { standingAcceptance } from '../model/ledger.ts';
 import type { Escalation } from '../model/ledger.ts';
 import { objection, secondsUntil } from './cases.ts';
 import type { Case, Objections } from './cases.ts';
@@ -36,7 +37,8 @@ export function decide(s: Situation, cases: readonly Case[], nowMs: number, own:
 
 /** The first try in the incident, or the one after those that were given up. */
 export function startOf(s: Situation, c: Pick<Case, 'node' | 'mode' | 'reason'>): Change {
-  const { incident: open, escalation, accepted } = s.view.ledger;
+  const { incident: open, escalation } = s.view.ledger;
+  const accepted = standingAcceptance(s.view.ledger);
   const incident = open?.id ?? incidentId(s.view, c.node);
   const attempt = escalation !== null && escalation.incident === incident ? escalation.attempts + 1 : 1;
   return {

@@ -81,3 +81,22 @@ describe('rule 4, async: the lag is measured', () => {
     expect(world.ledger().escalation?.reason).toContain(`${world.id(0)} was never seen as the primary`);
   });
 });
+
+describe('rule 4: what a person accepted', () => {
+  it.each([
+    ['holds while the primary has not been seen since', 0, 'SUCCEEDED'],
+    ['holds for clocks that are apart', 2000, 'SUCCEEDED'],
+    ['is void when the primary has served since', 60_000, 'FAILED'],
+  ] as const)('%s', async (_, laterMs, status) => {
+    const world = new PostgresWorld();
+    world.losesVolume(world.id(0));
+    world.terminates(world.id(0));
+    world.pg.cut(world.id(2), { plane: true });
+    const { position } = world.ledger();
+    if (position === null) throw new Error('the world has seen its primary');
+    const accepted = { node: world.id(1), by: 'Ada', atMs: 1000 };
+    world.setLedger({ accepted, position: { ...position, atMs: accepted.atMs + laterMs } });
+    const ended = await run(world);
+    expect(ended.status, JSON.stringify(ended.errors)).toBe(status);
+  });
+});

@@ -275,6 +275,21 @@ describe('a lost primary', () => {
   });
 });
 
+describe('what a person accepted', () => {
+  it('is void once the primary was seen to serve again: no later loss is accepted with it', async () => {
+    const world = await postgresCloud();
+    const atMs = world.cloud.clock.nowMs();
+    await world.cloud.ledger.setAccepted('orders', { node: world.b, by: 'ada', atMs });
+    const seen = { node: world.a, timeline: 1, lsn: '0/3000060', atMs: atMs + 60_000 };
+    await world.cloud.ledger.notePosition('orders', seen);
+    world.cloud.aws.setState(world.a, 'terminated');
+    await reconcile('orders', world.ports);
+    const inputs = [...world.cloud.aws.executions.values()].map((e) => e.input);
+    expect(inputs).toMatchObject([{ mode: 'failover', node: world.a }]);
+    expect(inputs[0]).not.toHaveProperty('accept');
+  });
+});
+
 describe('people', () => {
   it('are told of a disk that is nearly full, once, and nothing is done', async () => {
     const world = await postgresCloud();
