@@ -6,7 +6,7 @@ import { lsnBytes } from '../../lambdas/model/lsn.ts';
 import type { LogEntry, Server } from '../../test/fakes/postgres-cluster.ts';
 import { last } from '../../test/fakes/postgres-cluster.ts';
 import type { Actor } from '../actor.ts';
-import { GRACE_MS } from '../guard.ts';
+import { GRACE_MS } from '../rules/grace.ts';
 import type { World } from '../world.ts';
 import type { AcknowledgedWrites } from './acknowledged.ts';
 import type { SimPostgres } from './cluster.ts';
