@@ -74,6 +74,7 @@ export class Guard {
     if (operation === 'targetGroups.register' || operation === 'targetGroups.deregister')
       this.#routes(actor, operation, args);
     if (operation === 'ledger.releaseClaim') this.#releases(actor, String(args[1]));
+    if (operation === 'requests.sendLater') this.requests.later(String(args[2]));
     if (operation === 'instances.ofCluster' && actor.name === 'reconcile') this.requests.served();
     if (operation === 'volumes.attach' || operation === 'volumes.tag') this.#takesVolume(operation, String(args[0]));
   }
