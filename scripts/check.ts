@@ -5,8 +5,8 @@
  * told as unsteady, with its messages.
  *
  *   node scripts/check.ts          types, lint, layering, format, unit, infrastructure and contract tests
- *   node scripts/check.ts --all    also 10,000 nights of the simulator, the tests on real servers (hosts' scripts, the emulated AWS) and
- *                                  three rehearsals
+ *   node scripts/check.ts --all    also 10,000 nights of the simulator and 400 with an archive, the tests on real servers (hosts' scripts,
+ *                                  the emulated AWS) and three rehearsals
  */
 import { type Check, rehearsal, type Result, suite, suiteOnServers, whole } from './checks.ts';
 
@@ -23,6 +23,10 @@ const quick: readonly Check[] = [
 
 /** Ten thousand nights take some six minutes of two processors; what fails is told with the command that plays it again. */
 const nights = whole('nights of the simulator', 'node', ['simulator/main.ts', '--seeds', '10000', '--keep-going']);
+/** PostgreSQL's alone: of Galera there is no archive to play. */
+const archiveNights = whole('nights with an archive', 'node', [
+  ...['simulator/main.ts', '--engine', 'postgres', '--archive', '--seeds', '400', '--keep-going'],
+]);
 
 const onServers: readonly Check[] = [
   suiteOnServers('nodes'),
@@ -32,7 +36,7 @@ const onServers: readonly Check[] = [
   rehearsal('rehearsal of a restore', ['--engine', 'postgres', '--scenario', 'restore-to-time']),
 ];
 
-const checks = process.argv.includes('--all') ? [...quick, nights, ...onServers] : quick;
+const checks = process.argv.includes('--all') ? [...quick, nights, archiveNights, ...onServers] : quick;
 let passed = 0;
 let failed = 0;
 const failures: string[] = [];

@@ -72,7 +72,7 @@ async function main(): Promise<void> {
     if (isInterrupted) break;
     if (played.violations.length === 0) continue;
     const shortest = options.shrink === true ? await shrink(played.seed, { steps, ...night }) : null;
-    tell(played, shortest?.story ?? story, single === null && options.keepGoing !== true);
+    tell(played, { archive, story: shortest?.story ?? story, whole: single === null && options.keepGoing !== true });
     if (options.keepGoing !== true) break;
   }
   clearInterval(progress);
@@ -111,10 +111,19 @@ function tellProgress(nights: readonly Omit<Night, 'story'>[], count: number, st
   console.error(`${nights.length} of ${count} nights, ${nightsPerSecond} a second, ${broken} broke a rule`);
 }
 
-function tell(night: Omit<Night, 'story'>, story: readonly string[], whole_: boolean): void {
-  if (whole_) console.log(story.join('\n'));
+interface Telling {
+  readonly archive: boolean;
+  readonly story: readonly string[];
+  readonly whole: boolean;
+}
+
+function tell(night: Omit<Night, 'story'>, telling: Telling): void {
+  if (telling.whole) console.log(telling.story.join('\n'));
   for (const v of night.violations.slice(0, 3)) console.log(`seed ${night.seed} breaks rule ${v.rule}: ${v.what}`);
-  console.log(`Again: node simulator/main.ts --engine ${night.engine} --seed ${night.seed} --steps ${night.steps}`);
+  const archive = telling.archive ? ' --archive' : '';
+  console.log(
+    `Again: node simulator/main.ts --engine ${night.engine} --seed ${night.seed} --steps ${night.steps}${archive}`,
+  );
 }
 
 function summarise(nights: readonly Omit<Night, 'story'>[], seconds: number) {

@@ -26,6 +26,7 @@ const TIMEOUT_MS = 150_000;
 /** A shipper looks every 100 ms what is due; here less often, which only costs time. */
 const TICK_MS = 1000;
 const OFTEN_SECONDS = 1200;
+const SLOW_PUT_MS = [500, 20_000] as const;
 
 /** What the functions of the archive have, beside what all have. */
 export interface ArchivePorts extends ShipPorts {
@@ -164,11 +165,13 @@ export class SimArchive {
     const list = async function* (...asked: Parameters<SimBucket['listed']>) {
       yield* await ports.bucket.listed(...asked);
     };
-    const put: SimBucket['put'] = (key, body) => {
+    const { clock } = ports;
+    const put: SimBucket['put'] = async (key, body) => {
       if (actor.name.startsWith('ship-')) this.truth.ships(actor);
+      // Some take long, so that later pieces are there before: a shipper that is killed by then leaves a hole.
+      if (this.random.chance(this.#world.weather.kill)) await clock.sleep(this.random.int(...SLOW_PUT_MS));
       return ports.bucket.put(key, body);
     };
-    const { clock } = ports;
     return {
       ...ports,
       bucket: Object.create(ports.bucket, { list: { value: list }, put: { value: put } }) as ArchivePorts['bucket'],

@@ -57,6 +57,32 @@ describe('what is confirmed', () => {
       expect(wal.hole(LOG, START, end(5))?.id).toBe(4);
     }
   });
+
+  it('needs the rest of an entry in whose middle a gap ended', () => {
+    const { wal, put, broken } = watched();
+    put(1, START, end(3));
+    const border = end(4) + 0x20;
+    wal.begins('i-a', LOG, border);
+    wal.confirmed('ship-1', LOG, border);
+    expect(broken).toEqual([]);
+    wal.confirmed('ship-1', LOG, end(5));
+    expect(broken).toEqual(['10']);
+    put(1, border, end(5));
+    wal.confirmed('ship-1', LOG, end(5));
+    expect(broken).toEqual(['10']);
+  });
+
+  it('begins with the first byte of the log, wherever the first stream does', () => {
+    const broken: string[] = [];
+    const wal = new Wal({
+      violate: (rule) => void broken.push(rule),
+      tell: () => undefined,
+      keeps: () => 'i-b',
+      acknowledgedBefore: () => null,
+    });
+    wal.begins('i-a', LOG, end(2));
+    expect(broken).toEqual(['archive']);
+  });
 });
 
 describe('an object', () => {
