@@ -48,7 +48,7 @@ async function main(): Promise<void> {
     .option('--steps <n>', 'faults in a night', String(STEPS))
     .option('--workers <n>', 'threads that play them', String(availableParallelism()))
     .option('--report <file>', 'writes the result as JSON')
-    .option('--archive', "plays PostgreSQL's archive too")
+    .option('--archive', 'plays the archive too')
     .option('--shrink', 'looks for a shorter night that breaks the same rule')
     .option('--keep-going', 'does not stop at the first broken rule')
     .parse();

@@ -31,7 +31,7 @@ export interface NightOptions {
   readonly steps?: number;
   /** `engineOf` the seed unless given. */
   readonly engine?: EngineName;
-  /** PostgreSQL's archive is played too, which doubles what a night costs. */
+  /** The archive is played too, which doubles what a night costs. */
   readonly archive?: boolean;
   /** Spoils the plane before the night begins. */
   readonly sabotage?: (world: World) => void;

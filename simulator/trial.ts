@@ -1,4 +1,5 @@
 /** A sabotaged plane on trial: nights are played until one breaks a rule that the bug is expected to break. */
+import { GALERA_ARCHIVE_SABOTAGES } from './archive/galera/sabotage.ts';
 import { ARCHIVE_SABOTAGES } from './archive/sabotage.ts';
 import { ASYNC_SABOTAGES } from './postgres/async-sabotage.ts';
 import { POSTGRES_SABOTAGES } from './postgres/sabotage.ts';
@@ -19,6 +20,7 @@ export const EVERY_SABOTAGE: readonly Sabotage[] = [
   ...POSTGRES_SABOTAGES,
   ...ASYNC_SABOTAGES,
   ...ARCHIVE_SABOTAGES,
+  ...GALERA_ARCHIVE_SABOTAGES,
 ];
 
 export interface Verdict {

@@ -27,6 +27,8 @@ export interface ArchiveSide extends BucketWitness {
   readonly prober: Pick<Prober, 'probe'>;
   readonly admin: Pick<PostgresAdmin, 'setSlots'>;
   shipper(ports: ShipPorts & { readonly prober: Prober; readonly admin: PostgresAdmin }, actor: Actor): ShipEngine;
+  /** Of other bytes that are there under the same name: do they hold all that the name promises. Not given: never. */
+  isAsGood?(key: string, body: Uint8Array, there: Uint8Array): boolean;
   /** Once a second. */
   tick(): void;
   backup(): Backup | null;

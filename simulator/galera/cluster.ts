@@ -7,14 +7,22 @@ import type { Branch, Data } from './history.ts';
 import { holds, isPartOf } from './history.ts';
 import type { Component } from './node.ts';
 import type { Database } from '../side.ts';
-import { GaleraMembership, IST_MS } from './membership.ts';
+import { GaleraMembership, IST_MS, MOST_BEHIND } from './membership.ts';
 
 /** After its last write a follower may not have applied all of it. */
 const APPLIES_MS = 1500;
 
+export interface Acknowledged {
+  readonly branch: Branch;
+  readonly seqno: number;
+  readonly atMs: number;
+}
+
 export class GaleraModel extends GaleraMembership implements Database {
   /** What each volume holds. */
   #acknowledged = new Map<Branch, number>();
+  /** Every write that a client was told of, by time. */
+  readonly journal: Acknowledged[] = [];
   writes = 0;
   #lastWriter: string | null = null;
   #lastWriteMs = 0;
@@ -80,11 +88,28 @@ export class GaleraModel extends GaleraMembership implements Database {
     const c = n?.component ?? null;
     if (n === undefined || c === null || !c.primary || n.process !== 'up' || n.transfer !== null) return false;
     if (n.state !== 'Synced' && n.state !== 'Donor/Desynced' && n.state !== 'Joined') return false;
-    for (const m of c.members) if (!this.alive(m) || !this.linked(id, m)) return false;
+    if (!this.isHeard(id)) return false;
     c.data = { ...c.data, seqno: c.data.seqno + 1 };
     this.#acknowledged.set(c.data.branch, c.data.seqno);
+    this.journal.push({ branch: c.data.branch, seqno: c.data.seqno, atMs: this.world.nowMs() });
     this.writes += 1;
     return true;
+  }
+
+  /** Does every member of its view get a message of this node now. */
+  isHeard(id: string): boolean {
+    const members = this.nodes.get(id)?.component?.members ?? [];
+    for (const m of members) if (!this.alive(m) || !this.linked(id, m)) return false;
+    return true;
+  }
+
+  /** What its data directory holds whatever becomes of the process now; null: nothing. */
+  applied(id: string): Data | null {
+    const data = this.position(id);
+    if (data === null || !this.isLagging(id)) return data;
+    const { process, component, transfer } = this.node(id);
+    if (process === 'none' || component === null || transfer !== null) return data;
+    return { ...data, seqno: Math.max(data.branch.forkAt, data.seqno - MOST_BEHIND) };
   }
 
   /** Acknowledged writes that somebody at this position does not hold, in words; null when it holds all. */
@@ -127,7 +152,9 @@ export class GaleraModel extends GaleraMembership implements Database {
   }
 
   start(id: string): void {
-    Object.assign(this.node(id), { process: 'up', component: null, state: 'Undefined', transfer: null, joining: true });
+    const n = this.node(id);
+    n.starts += 1;
+    Object.assign(n, { process: 'up', component: null, state: 'Undefined', transfer: null, joining: true });
   }
 
   /** Becomes a member of the first peer's primary component; false when none is there. */
@@ -163,7 +190,9 @@ export class GaleraModel extends GaleraMembership implements Database {
     this.counter += 1;
     const branch: Branch = { id: this.counter, uuid: own.branch.uuid, parent: own.branch, forkAt: own.seqno };
     const component = this.component([id], true, 1, { branch, seqno: own.seqno, clean: true });
-    Object.assign(this.node(id), { process: 'up', component, state: 'Synced', transfer: null, joining: false });
+    const n = this.node(id);
+    n.starts += 1;
+    Object.assign(n, { process: 'up', component, state: 'Synced', transfer: null, joining: false });
     return component.data;
   }
 

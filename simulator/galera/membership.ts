@@ -9,6 +9,8 @@ import type { Component, GaleraNode } from './node.ts';
 /** evs.suspect_timeout, PT5S. */
 const SUSPECT_MS = 5000;
 export const IST_MS = 2000;
+/** So many writes at most a node that only follows has received and not applied. */
+export const MOST_BEHIND = 3;
 
 export interface Surroundings {
   nowMs(): number;
@@ -41,6 +43,7 @@ export class GaleraMembership {
       state: 'Undefined',
       transfer: null,
       joining: false,
+      starts: 0,
     };
     this.nodes.set(id, made);
     return made;
@@ -196,7 +199,7 @@ export class GaleraMembership {
     const volume = this.world.volumeOf(n.id);
     const c = n.component;
     if (volume === null || c === null || n.transfer !== null) return;
-    const lag = clean || !this.isLagging(n.id) ? 0 : this.world.random(0, 3);
+    const lag = clean || !this.isLagging(n.id) ? 0 : this.world.random(0, MOST_BEHIND);
     this.disks.set(volume, { branch: c.data.branch, seqno: Math.max(c.data.branch.forkAt, c.data.seqno - lag), clean });
   }
 

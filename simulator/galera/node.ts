@@ -24,4 +24,6 @@ export interface GaleraNode {
   transfer: { readonly kind: 'sst' | 'ist'; readonly donor: string; readonly endsAtMs: number } | null;
   /** Started as a joiner, not yet a member. */
   joining: boolean;
+  /** How often the process was started. */
+  starts: number;
 }

@@ -25,7 +25,12 @@ export type SourceChoice<N> =
       readonly gapAfter: GtidPosition | null;
     }
   /** Nobody can be asked now; why. */
-  | { readonly kind: 'none'; readonly reason: string };
+  | {
+      readonly kind: 'none';
+      readonly reason: string;
+      /** Where the archive ends when all nodes are behind it, and who can say whether they only lag. */
+      readonly behind: { readonly node: N; readonly archived: GtidPosition } | null;
+    };
 
 /**
  * Where the archive's unbroken stretches end, the earliest first: a shipper that was killed may have stored a later piece and
@@ -80,7 +85,8 @@ export function chooseSource<N>(nodes: readonly LogNode<N>[], objects: readonly 
   const best = able[0];
   if (best === undefined) {
     const problem = nodes.find(({ log }) => log.problem !== null)?.log.problem;
-    return { kind: 'none', reason: problem ?? 'no node is synced or donates: there is no log to be read' };
+    const reason = problem ?? 'no node is synced or donates: there is no log to be read';
+    return { kind: 'none', reason, behind: null };
   }
   const from = (found: LogNode<N>, after: GtidPosition, gapAfter: GtidPosition | null): SourceChoice<N> => ({
     ...{ kind: 'from', node: found.node, after, gapAfter },
@@ -100,6 +106,7 @@ export function chooseSource<N>(nodes: readonly LogNode<N>[], objects: readonly 
     return {
       kind: 'none',
       reason: `the archive has ${formatGtidPosition(newest)}, and no node is so far yet: ${positions}`,
+      behind: { node: best.node, archived: newest },
     };
   }
   const ahead = able.filter(({ log }) => includesPosition(sharedPart(log, log.newest), sharedPart(log, newest)));

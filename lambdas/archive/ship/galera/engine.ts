@@ -4,16 +4,16 @@
  */
 import type { DbCredentials, DbTarget } from '../../../cloud/ports.ts';
 import { LogUnavailable } from '../../../engines/galera/binlog/errors.ts';
-import { LogObserver } from '../../../engines/galera/binlog/observer.ts';
 import { shipperServerId } from '../../../engines/galera/binlog/server-id.ts';
-import type { ServerLog } from '../../../engines/galera/binlog/log-state.ts';
-import { formatGtidPosition } from '../../../model/archive/gtid.ts';
+import { type ServerLog, sharedPart } from '../../../engines/galera/binlog/log-state.ts';
+import { formatGtidPosition, type GtidPosition, includesPosition } from '../../../model/archive/gtid.ts';
 import type { ArchivePlace, BinlogObject } from '../../../model/archive/keys.ts';
 import type { ClusterSpec } from '../../../model/spec.ts';
 import type { ShipPorts } from '../ports.ts';
 import type { ShipEnd, ShipEngine, ShipRun } from '../run.ts';
 import { chooseSource, type LogNode, type SourceChoice } from './choose-source.ts';
 import { LogStream } from './log-stream.ts';
+import { LOG_SERVERS, type LogServers } from './ports.ts';
 import { recentObjects } from './recent.ts';
 
 type Node = LogNode<DbTarget>;
@@ -24,9 +24,10 @@ const LOOK_AGAIN_MS = 1000;
 
 const again = (why: string): ShipEnd => ({ kind: 'again', why, pauseMs: LOOK_AGAIN_MS });
 
-/** Sets a size in tests. */
+/** Set in tests. */
 export interface GaleraShipOptions {
   readonly pieceBytes?: number;
+  readonly servers?: LogServers;
 }
 
 export function galeraShipEngine(ports: ShipPorts, options: GaleraShipOptions = {}): ShipEngine {
@@ -35,7 +36,7 @@ export function galeraShipEngine(ports: ShipPorts, options: GaleraShipOptions = 
     async ship(run) {
       const { spec } = run;
       const credentials = await ports.secrets.credentials(spec.credentialsSecretArn);
-      const nodes = await answeringNodes(ports, run, credentials);
+      const nodes = await answeringNodes(ports, run, credentials, options.servers ?? LOG_SERVERS);
       const history = commonHistory(nodes);
       if (history === null) return again(nodes.length === 0 ? 'no node answers' : describeHistories(nodes));
       const place = { cluster: spec.name, history };
@@ -59,8 +60,10 @@ async function shipFromBest(run: ShipRun, given: Given, nodes: readonly Node[]):
   for (;;) {
     const source = chooseSource(left, given.objects);
     if (source.kind === 'none') {
-      run.log.warn(`no log can be read: ${source.reason}`, { cluster: run.spec.name });
-      return again(source.reason);
+      const { behind, reason } = source;
+      if (behind === null || !(await isLost(run, given, left, behind)))
+        run.log.warn(`no log can be read: ${reason}`, { cluster: run.spec.name });
+      return again(reason);
     }
     try {
       return await shipFrom(run, given, source, left);
@@ -73,6 +76,40 @@ async function shipFromBest(run: ShipRun, given: Given, nodes: readonly Node[]):
       });
       left = rest;
     }
+  }
+}
+
+/**
+ * Do the nodes only lag behind the archive, or has the cluster lost what is there (a bootstrap that gave up nodes). People are told of the
+ * latter: the cluster is about to give the same GTIDs again, to other transactions.
+ */
+async function isLost(
+  run: ShipRun,
+  { credentials, options }: Given,
+  nodes: readonly Node[],
+  { node, archived }: NonNullable<Extract<SourceChoice<DbTarget>, { readonly kind: 'none' }>['behind']>,
+): Promise<boolean> {
+  const log = nodes.find((n) => n.node === node)?.log;
+  const now = await askWhole(options.servers ?? LOG_SERVERS, node, credentials).catch(() => null);
+  if (log === undefined || now === null || includesPosition(sharedPart(log, now), sharedPart(log, archived)))
+    return false;
+  const [has, is] = [formatGtidPosition(archived), formatGtidPosition(now) || 'the beginning'];
+  run.metrics.count('ArchiveGap', 1, { cluster: run.spec.name });
+  run.log.error(
+    `the archive has ${has}, and the whole cluster is at ${is}: it has lost what lies between, and gives those GTIDs again. Take a base backup once it is beyond ${has} (docs/runbook.md)`,
+    { cluster: run.spec.name, node: node.instanceId },
+  );
+  return true;
+}
+
+/** Where the cluster is, with all that any node has acknowledged. */
+async function askWhole(servers: LogServers, node: DbTarget, credentials: DbCredentials): Promise<GtidPosition> {
+  const observer = await servers.observe(node, credentials);
+  try {
+    await observer.prepare();
+    return (await observer.mark()).position;
+  } finally {
+    observer.close();
   }
 }
 
@@ -97,7 +134,7 @@ async function shipFrom(run: ShipRun, given: Given, source: Source, nodes: reado
       cutEveryMs: (archive.rpoSeconds * 1000) / 2,
       follow: mode === 'stream',
       isBeginning: given.objects.length === 0 || gapAfter !== null,
-      ...(given.options.pieceBytes === undefined ? {} : { pieceBytes: given.options.pieceBytes }),
+      ...given.options,
       covered: (ms) => run.covered(ms),
     },
     run.clock,
@@ -109,7 +146,12 @@ async function shipFrom(run: ShipRun, given: Given, source: Source, nodes: reado
 }
 
 /** Nodes that run and say what log they have. */
-async function answeringNodes(ports: ShipPorts, run: ShipRun, credentials: DbCredentials): Promise<readonly Node[]> {
+async function answeringNodes(
+  ports: ShipPorts,
+  run: ShipRun,
+  credentials: DbCredentials,
+  servers: LogServers,
+): Promise<readonly Node[]> {
   const { name } = run.spec;
   const [instances, { cluster: ledger }] = await Promise.all([
     ports.instances.ofCluster(name),
@@ -121,7 +163,7 @@ async function answeringNodes(ports: ShipPorts, run: ShipRun, credentials: DbCre
   const answers = await Promise.all(
     targets.map(async (node): Promise<readonly Node[]> => {
       try {
-        const log = await askLog(node, credentials);
+        const log = await askLog(servers, node, credentials);
         return [{ node, instance: node.instanceId, isWriter: node.instanceId === ledger.writer, log }];
       } catch (error) {
         run.log.warn('a node does not say what log it has', { cluster: name, node: node.instanceId, error });
@@ -137,8 +179,8 @@ const targetOf = ({ engine }: ClusterSpec, instanceId: string, host: string): Db
   tls: engine.tls,
 });
 
-async function askLog(node: DbTarget, credentials: DbCredentials): Promise<ServerLog> {
-  const observer = await LogObserver.open(node, credentials, { patienceMs: LOOK_MS });
+async function askLog(servers: LogServers, node: DbTarget, credentials: DbCredentials): Promise<ServerLog> {
+  const observer = await servers.observe(node, credentials, { patienceMs: LOOK_MS });
   try {
     return await observer.log();
   } finally {

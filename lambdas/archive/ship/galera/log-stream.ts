@@ -2,14 +2,14 @@
  * Ships one server's log, from one position on, into a queue of pieces: until the time is over, until the log's end, or until
  * something fails. What is in the queue is in the archive only when the queue says so.
  */
-import { BinlogDump } from '../../../engines/galera/binlog/dump.ts';
 import { type ServerLog, sharedPart } from '../../../engines/galera/binlog/log-state.ts';
-import { LogObserver, type Mark } from '../../../engines/galera/binlog/observer.ts';
+import type { Mark } from '../../../engines/galera/binlog/observer.ts';
 import type { Clock, DbCredentials, DbTarget } from '../../../cloud/ports.ts';
 import { type GtidPosition, includesPosition } from '../../../model/archive/gtid.ts';
 import { type ArchivePlace, type BinlogObject, keyOf } from '../../../model/archive/keys.ts';
 import type { OpenPiece, PieceQueue } from '../ports.ts';
 import { BinlogCutter, type Cut } from './cutter.ts';
+import { type Dump, LOG_SERVERS, type LogServers, type Observer } from './ports.ts';
 import { UNCONFIRMED_PIECES } from './recent.ts';
 
 export interface StreamOptions {
@@ -26,6 +26,8 @@ export interface StreamOptions {
   /** True: goes on with what is written next. False: ends where the log ends. */
   readonly follow: boolean;
   readonly pieceBytes?: number;
+  /** The real ones unless said. */
+  readonly servers?: LogServers;
   /**
    * Nothing that is in the archive leads to `after`. The first piece goes alone then: were it lost and a later one stored, a
    * successor would take that for the archive's beginning.
@@ -51,8 +53,8 @@ export class LogStream {
   readonly #clock: Clock;
   readonly #queue: PieceQueue;
   readonly #cutter: BinlogCutter;
-  #dump: BinlogDump | null = null;
-  #observer: LogObserver | null = null;
+  #dump: Dump | null = null;
+  #observer: Observer | null = null;
   #open: OpenPiece | null = null;
   /** Not reached yet, in order. */
   #marks: Mark[] = [];
@@ -87,12 +89,12 @@ export class LogStream {
    * whole is in the queue then. Throws LogUnavailable, Refused, ConnectionEnded, and what the queue throws.
    */
   async run(stop: () => string | null): Promise<'ended' | 'stopped'> {
-    const { target, credentials, ask, serverId, follow } = this.#options;
+    const { target, credentials, ask, serverId, follow, servers = LOG_SERVERS } = this.#options;
     try {
-      this.#observer = await LogObserver.open(target, credentials);
+      this.#observer = await servers.observe(target, credentials);
       await this.#observer.prepare();
       const first = await this.#observer.mark();
-      this.#dump = await BinlogDump.start(target, credentials, { after: ask, serverId, follow });
+      this.#dump = await servers.dump(target, credentials, { after: ask, serverId, follow });
       this.#reached(first);
       const outcome = await this.#read(this.#dump, first, stop);
       await this.#finish();
@@ -103,7 +105,7 @@ export class LogStream {
     }
   }
 
-  async #read(dump: BinlogDump, first: Mark, stop: () => string | null): Promise<'ended' | 'stopped'> {
+  async #read(dump: Dump, first: Mark, stop: () => string | null): Promise<'ended' | 'stopped'> {
     while (stop() === null) {
       const parts = await dump.read(TICK_MS);
       if (this.#failure !== null) throw this.#failure.error;
