@@ -13,6 +13,7 @@ import type { Recovery, Wait } from './engine.ts';
 import { engineOf } from './engines.ts';
 import { incidentId } from './incident.ts';
 import { forgotten } from './left-over.ts';
+import { isGone } from './nodes.ts';
 import { recover } from './recover.ts';
 import { route } from './route.ts';
 import type { Routing } from './route.ts';
@@ -50,10 +51,26 @@ function openIncident(s: Situation, routing: Routing, recovery: Recovery): Chang
   const { subject } = recovery;
   const noWriter = routing.writer.kind === 'nobody' && s.view.ledger.writer !== null && !s.has('QUORUM_LOST');
   const stuck = routing.writer.kind === 'nobody' && noWriter ? routing.writer.refusal : null;
-  const about = subject ?? (stuck ? { node: null, diagnosis: 'WRITER_LOST' as const, reason: stuck.reason } : null);
-  if (about === null || (s.has('NODE_IN_MAINTENANCE') && subject === null)) return [];
+  const stands = stuck === null || s.has('NODE_IN_MAINTENANCE') ? null : stuck.reason;
+  const about =
+    subject ??
+    (stands === null ? endedUnneeded(s, routing) : { node: null, diagnosis: 'WRITER_LOST' as const, reason: stands });
+  if (about === null) return [];
   const incident = incidentId(s.view, about.node);
   return [{ kind: 'OpenIncident', incident, node: about.node, diagnosis: about.diagnosis, reason: about.reason }];
+}
+
+/**
+ * A node has ended, and as many as are declared serve without it: nothing is to be recovered. That traffic left it is put on a record, and when that
+ * is closed people are told of its volume.
+ */
+function endedUnneeded(s: Situation, { groups }: Routing): Recovery['subject'] {
+  const leaving = groups.flatMap((c) => (c.kind === 'Deregister' ? c.targets.map((t) => t.id) : []));
+  const node = s.view.nodes.find((n) => isGone(n) && leaving.includes(n.instance.id));
+  if (node === undefined || inMaintenance(s, node.instance.id)) return null;
+  const { id, state } = node.instance;
+  const reason = `EC2 says that ${id} is ${state}; as many as are declared serve without it`;
+  return { node: id, diagnosis: s.codeOf(id) ?? 'NODE_TERMINATED', reason };
 }
 
 /** All nodes serve, or are in a person's hands; the endpoints are right; nobody holds the cluster. */
