@@ -1,6 +1,6 @@
 /** The safety rules as Galera has them: from the truth, not from what the plane believes. */
 import type { Actor } from '../actor.ts';
-import { GRACE_MS } from '../rules/grace.ts';
+import { GRACE_MS, LOOK_MS } from '../rules/grace.ts';
 import type { Call, EngineRules } from '../side.ts';
 import type { World } from '../world.ts';
 import type { GaleraModel } from './cluster.ts';
@@ -30,7 +30,7 @@ export class GaleraRules implements EngineRules {
   }
 
   becomesWriter(_: Actor, id: string): void {
-    if (this.#model.isMember(id) || this.#servedLately(id)) return;
+    if (this.#model.isMember(id) || this.#servedLately(id, LOOK_MS)) return;
     this.#world.guard.violate('4', `${id} becomes the writer and is in no primary component`);
   }
 
@@ -47,9 +47,9 @@ export class GaleraRules implements EngineRules {
     }
   }
 
-  #servedLately(id: string): boolean {
+  #servedLately(id: string, withinMs = GRACE_MS): boolean {
     const at = this.#servedAtMs.get(id) ?? Number.NEGATIVE_INFINITY;
-    return this.#world.clock.nowMs() - at < GRACE_MS;
+    return this.#world.clock.nowMs() - at < withinMs;
   }
 
   #bootstraps(id: string): void {
