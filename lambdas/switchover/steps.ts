@@ -1,5 +1,6 @@
 /** The steps of the switchover workflow, by the names that its definition uses. */
 import { report, stopAndTell, withdraw } from '../recovery/finish.ts';
+import { givingWay } from '../recovery/give-way.ts';
 import { executionNameOf } from '../recovery/step.ts';
 import type { Capability } from '../recovery/step.ts';
 import { switchoverStateSchema } from './state.ts';
@@ -21,8 +22,9 @@ export const switchover: Capability<SwitchoverState> = {
     StopOld: stopOld,
     Promote: promote,
     Verify: verify,
-    Route: route,
-    Follow: follow,
+    // There is a new primary by now. Is it lost, a failover has to begin, and needs the claim.
+    Route: givingWay(route),
+    Follow: givingWay(follow),
     Report: report,
     Resume: resume,
     // No escalation: nothing waits to be tried again, and what is lost is reconcile's to see.

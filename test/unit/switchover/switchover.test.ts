@@ -266,6 +266,24 @@ describe('a fault at any call of a switchover', () => {
     expect(world.ledger().newestTimeline).toBe(2);
   });
 
+  it.each(['TargetGroups.health', 'HostCommands.start'])(
+    'after the promotion, at %s: the new primary is lost, and the claim is free for a failover within seconds',
+    async (operation) => {
+      const world = new PostgresWorld();
+      let lostAtMs: number | null = null;
+      world.onCall = (call) => {
+        const isAfter = world.pg.primaries().includes(world.id(1));
+        if (!isAfter || lostAtMs !== null || call.operation !== operation) return;
+        world.terminates(world.id(1));
+        lostAtMs = world.aws.clock.nowMs();
+      };
+      const ended = await run(world);
+      expect(ended.visited, told(world, ended)).toContain('Withdraw');
+      expect(world.ledger()).toMatchObject({ claim: null, writer: world.id(1) });
+      expect(world.aws.clock.nowMs() - (lostAtMs ?? 0)).toBeLessThan(20_000);
+    },
+  );
+
   it('before the promotion: the old primary begins no timeline that another may have begun', async () => {
     const world = new PostgresWorld();
     world.setLedger({ newestTimeline: 4 });
