@@ -5,6 +5,8 @@ import { simulate } from './simulate.ts';
 import type { NightOptions } from './simulate.ts';
 
 const options = workerData as NightOptions;
+/** AWS refuses by the thousand in a night of storms, and nobody reads those traces; these lines are enough to find a mistake of the simulator's own. */
+Error.stackTraceLimit = 3;
 
 async function play(seed: number): Promise<Answer> {
   try {

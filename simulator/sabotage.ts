@@ -46,7 +46,7 @@ export function ledgerSays(
 export const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'drop the epoch check',
-    caughtBy: 5,
+    caughtBy: 7,
     breaks: ['2'],
     spoil: (w) => {
       const first = new WeakMap<object, unknown>();
@@ -67,7 +67,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ignore the claim',
-    caughtBy: 861,
+    caughtBy: 779,
     breaks: ['5', 'launch'],
     spoil: (w) => {
       ledgerSays(w, ({ execution }, ledger) =>
@@ -126,7 +126,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'use a client token of its own with each launch',
-    caughtBy: 65,
+    caughtBy: 77,
     breaks: ['launch'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {
@@ -166,7 +166,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'register targets for half a minute, to be renewed',
-    caughtBy: 31,
+    caughtBy: 51,
     breaks: ['9'],
     spoil: (w) => {
       let renewedMs = w.clock.nowMs();
@@ -180,7 +180,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'say nothing of volumes that are left',
-    caughtBy: 341,
+    caughtBy: 157,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) =>

@@ -13,7 +13,7 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'overwrite what is there',
-    caughtBy: 52,
+    caughtBy: 10,
     breaks: ['archive'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {

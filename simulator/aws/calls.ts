@@ -40,6 +40,8 @@ const ONE: Readonly<Record<string, string>> = {
   'Leases.release': 'dynamodb:UpdateItem',
   'ArchiveBucket.list': 's3:ListObjectsV2',
   'ArchiveBucket.folders': 's3:ListObjectsV2',
+  /** A night's own name for the same (simulator/archive/bucket.ts). */
+  'ArchiveBucket.listed': 's3:ListObjectsV2',
   'ArchiveBucket.get': 's3:GetObject',
   'ArchiveBucket.put': 's3:PutObject',
   'ArchiveBucket.remove': 's3:DeleteObjects',

@@ -8,6 +8,7 @@ import { SimClock } from '../../../simulator/clock.ts';
 import { INTERFACES } from '../../../simulator/plane.ts';
 import { Random } from '../../../simulator/random.ts';
 import { Actor } from '../../../simulator/actor.ts';
+import { simulate } from '../../../simulator/simulate.ts';
 import { World } from '../../../simulator/world.ts';
 import { fakeCloud } from '../../fakes/index.ts';
 
@@ -106,6 +107,11 @@ describe('what a call of a port costs', () => {
   ])('%s(%j): %j', (operation, args, apis) => {
     const differs = (_arn: string, seconds: number) => seconds !== 0;
     expect(apiCalls({ operation, args }, { clusters: 1, differs })).toEqual(apis);
+  });
+
+  it('is known of all that an archive asks in a night', async () => {
+    const { violations } = await simulate(2, { archive: true });
+    expect(violations.filter((v) => v.rule === 'simulator')).toEqual([]);
   });
 
   it('fails a night in which nobody knows it', async () => {
