@@ -1,6 +1,9 @@
 /** Plausible bugs of the archive: the simulator must catch every one. */
+import type { StoredObject } from '../../lambdas/cloud/ports.ts';
 import type { ReplicationSession, StreamRequest } from '../../lambdas/engines/postgres/replication.ts';
-import { parseKey } from '../../lambdas/model/archive/keys.ts';
+import type { WalObject } from '../../lambdas/model/archive/keys.ts';
+import { keyOf, parseKey } from '../../lambdas/model/archive/keys.ts';
+import { compareLsn } from '../../lambdas/model/lsn.ts';
 import type { Sabotage } from '../sabotage.ts';
 
 const SABOTAGES: readonly Sabotage[] = [
@@ -39,6 +42,32 @@ const SABOTAGES: readonly Sabotage[] = [
     },
   },
   {
+    name: 'skip the hole that a killed shipper left',
+    caughtBy: 508,
+    breaks: ['archive', '10'],
+    spoil: (w) => {
+      w.intercept = async ({ actor, operation }, go) => {
+        const answer = await go();
+        if (operation !== 'bucket.listed' || !actor.name.startsWith('ship-')) return answer;
+        return withoutHoles(answer as readonly StoredObject[]);
+      };
+    },
+  },
+  {
+    name: 'take the word of a writer that was replaced',
+    caughtBy: 1076,
+    breaks: ['archive'],
+    spoil: (w) => {
+      const first = new WeakMap<object, unknown>();
+      w.intercept = async ({ actor, operation }, go) => {
+        const answer = await go();
+        if (operation !== 'ledger.read' || !actor.name.startsWith('ship-')) return answer;
+        if (!first.has(actor)) first.set(actor, answer);
+        return first.get(actor);
+      };
+    },
+  },
+  {
     name: 'ship without the lease',
     breaks: ['lease'],
     spoil: (w) => {
@@ -62,6 +91,25 @@ const SABOTAGES: readonly Sabotage[] = [
     },
   },
 ];
+
+/** A listing in which every hole of a timeline's log is filled by an object that is not there. */
+function withoutHoles(listed: readonly StoredObject[]): readonly StoredObject[] {
+  const whole: StoredObject[] = [];
+  let before: WalObject | null = null;
+  for (const stored of listed) {
+    const found = parseKey(stored.key);
+    if (found?.object.kind === 'wal') {
+      const { start, end, timeline } = found.object;
+      if (before !== null && before.timeline === timeline && compareLsn(before.end, start) < 0) {
+        const key = keyOf(found.place, { kind: 'wal', timeline, start: before.end, end: start, coveredMs: 0 });
+        whole.push({ key, sizeBytes: 1 });
+      }
+      if (before === null || before.timeline !== timeline || compareLsn(before.end, end) < 0) before = found.object;
+    }
+    whole.push(stored);
+  }
+  return whole;
+}
 
 export const ARCHIVE_SABOTAGES: readonly Sabotage[] = SABOTAGES.map((s) => ({
   ...s,
