@@ -28,14 +28,14 @@ const ofMarks =
     return { ...observer, mark: () => spoiled(observer, (args[0] as DbTarget).instanceId) };
   };
 
-/** The instance that the newest object came from. */
+/** The key of the log that was stored last. */
+const lastLog = (w: World): string | undefined =>
+  [...w.aws.objects.keys()].findLast((key) => parseKey(key)?.object.kind === 'binlog');
+
+/** The instance that it came from. */
 function lastSource(w: World): string | null {
-  const binlogs = [...w.aws.objects.keys()].flatMap((key) => {
-    const object = parseKey(key)?.object;
-    return object?.kind === 'binlog' ? [object] : [];
-  });
-  const newest = binlogs.at(-1);
-  return newest === undefined ? null : parseSource(newest.source).instance;
+  const object = parseKey(lastLog(w) ?? '')?.object;
+  return object?.kind === 'binlog' ? parseSource(object.source).instance : null;
 }
 
 const SABOTAGES: readonly Sabotage[] = [
@@ -79,6 +79,16 @@ const SABOTAGES: readonly Sabotage[] = [
         if (operation !== 'instances.ofCluster' || !actor.name.startsWith('ship-')) return go();
         const all = (await go()) as readonly { readonly id: string }[];
         return all.slice(-1);
+      };
+    },
+  },
+  {
+    name: 'retention takes the newest binlog',
+    breaks: ['archive'],
+    spoil: (w) => {
+      w.intercept = ({ operation, args }, go) => {
+        if (operation === 'bucket.remove') args[0] = [...(args[0] as readonly string[]), lastLog(w) ?? ''];
+        return go();
       };
     },
   },
