@@ -4,7 +4,7 @@ import type { Sabotage } from './sabotage.ts';
 export const BUDGET_SABOTAGES: readonly Sabotage[] = [
   {
     name: 'ask again at once until AWS answers',
-    caughtBy: 619,
+    caughtBy: 47,
     breaks: ['budget'],
     spoil: ({ account }) => {
       account.attemptsOf = () => 1000;
@@ -13,7 +13,6 @@ export const BUDGET_SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'look at the cluster all the time',
-    caughtBy: 1,
     breaks: ['budget'],
     spoil: (w) => {
       w.intercept = async ({ operation, actor }, go) => {

@@ -46,7 +46,6 @@ export function ledgerSays(
 export const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'drop the epoch check',
-    caughtBy: 7,
     breaks: ['2'],
     spoil: (w) => {
       const first = new WeakMap<object, unknown>();
@@ -67,7 +66,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ignore the claim',
-    caughtBy: 779,
+    caughtBy: 39,
     breaks: ['5', 'launch'],
     spoil: (w) => {
       ledgerSays(w, ({ execution }, ledger) =>
@@ -111,7 +110,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ignore the brake',
-    caughtBy: 53,
+    caughtBy: 435,
     breaks: ['7'],
     spoil: (w) => {
       w.intercept = async ({ operation, actor }, go) => {
@@ -126,7 +125,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'use a client token of its own with each launch',
-    caughtBy: 77,
+    caughtBy: 49,
     breaks: ['launch'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {
@@ -166,7 +165,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'register targets for half a minute, to be renewed',
-    caughtBy: 51,
+    caughtBy: 33,
     breaks: ['9'],
     spoil: (w) => {
       let renewedMs = w.clock.nowMs();
@@ -180,7 +179,6 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'say nothing of volumes that are left',
-    caughtBy: 157,
     breaks: ['liveness'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) =>

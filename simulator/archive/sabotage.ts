@@ -43,7 +43,6 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'skip the hole that a killed shipper left',
-    caughtBy: 508,
     breaks: ['archive', '10'],
     spoil: (w) => {
       w.intercept = async ({ actor, operation }, go) => {
@@ -55,7 +54,7 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'take the word of a writer that was replaced',
-    caughtBy: 1076,
+    caughtBy: 18,
     breaks: ['archive'],
     spoil: (w) => {
       const first = new WeakMap<object, unknown>();

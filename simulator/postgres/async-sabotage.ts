@@ -26,6 +26,7 @@ const withoutTheBest = (told: FailoverState['told']): FailoverState['told'] => {
 const OWN: readonly Sabotage[] = [
   {
     name: "async: promote without EC2's word",
+    caughtBy: 10,
     breaks: ['3'],
     spoil: (w) => {
       w.intercept = async ({ actor, operation }, go) => {
@@ -38,12 +39,13 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'async: promote a node that is behind the other',
+    caughtBy: 30,
     breaks: ['writes'],
     spoil: (w) => choosingFrom(w, withoutTheBest),
   },
   {
     name: 'async: a switchover does not wait for the last write',
-    caughtBy: 110,
+    caughtBy: 330,
     breaks: ['writes'],
     spoil: (w) => {
       const hasty: Step<SwitchoverState> = (state, context) =>
@@ -54,7 +56,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'async: note only once where the primary is',
-    caughtBy: 1590,
+    caughtBy: 2500,
     breaks: ['writes'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) =>
@@ -63,6 +65,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'async: say that nothing is lost',
+    caughtBy: 50,
     breaks: ['12'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {

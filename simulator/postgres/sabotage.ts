@@ -36,7 +36,7 @@ const SHARED = ['leave the record out', 'drop the epoch check', 'ignore the brak
 const OWN: readonly Sabotage[] = [
   {
     name: 'skip the fence: believe that standbys are detached',
-    caughtBy: 18,
+    caughtBy: 38,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       const pg = modelOf(w);
@@ -52,7 +52,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'trust one standby fewer for the fence',
-    caughtBy: 40,
+    caughtBy: 114,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       const fewer = (sync: SyncState | null): SyncState | null =>
@@ -67,7 +67,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'compare LSN before timeline',
-    caughtBy: 30,
+    caughtBy: 84,
     breaks: ['writes'],
     spoil: (w) => choosing(w, (a, b) => compareLsn(b.lsn, a.lsn) || b.timeline - a.timeline),
   },

@@ -41,6 +41,7 @@ function lastSource(w: World): string | null {
 const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'note a position that S3 has not taken',
+    caughtBy: 13,
     breaks: ['10'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) => (operation === 'bucket.put' ? go().catch(() => 'stored') : go());
@@ -72,7 +73,7 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'a gap wherever the preferred node has one',
-    caughtBy: 41,
+    caughtBy: 9,
     breaks: ['archive'],
     spoil: (w) => {
       w.intercept = async ({ operation, actor }, go) => {
