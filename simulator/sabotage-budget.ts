@@ -1,7 +1,20 @@
 /** Plausible bugs of a plane that AWS refuses. */
+import { CloudUnavailable } from '../lambdas/cloud/ports.ts';
 import type { Sabotage } from './sabotage.ts';
 
 export const BUDGET_SABOTAGES: readonly Sabotage[] = [
+  {
+    name: 'swallow a throttling error of the ledger',
+    caughtBy: 185,
+    breaks: ['12'],
+    spoil: (w) => {
+      w.intercept = ({ operation }, go) =>
+        go().catch((error: unknown) => {
+          if (operation === 'ledger.record' && error instanceof CloudUnavailable) return undefined;
+          throw error;
+        });
+    },
+  },
   {
     name: 'ask again at once until AWS answers',
     caughtBy: 47,
