@@ -2,6 +2,8 @@
  * Carries out what is kept up on PostgreSQL nodes. The caller has just looked at the epoch: a workflow that took the claim
  * has raised it, and its fence must not be undone from here.
  */
+import { isDeepStrictEqual } from 'node:util';
+import { CloudUnavailable, Conflict } from '../../cloud/ports.ts';
 import type { DbTarget, Ledger } from '../../cloud/ports.ts';
 import type { Change } from '../../model/change.ts';
 import { declaredNeed } from '../../model/quorum.ts';
@@ -9,6 +11,10 @@ import { slotOf } from '../../model/postgres.ts';
 import type { PostgresEngine } from '../../model/spec.ts';
 import type { ClusterView } from '../../model/view.ts';
 import type { ReconcilePorts } from '../ports.ts';
+
+/** For how long what the ledger said is good, from when it was asked: many times what DynamoDB takes, and far below a pause. */
+const LEDGER_GOOD_FOR_MS = 1000;
+const LOOKS = 2;
 
 export type UpkeepChange = Extract<Change, { readonly kind: 'SetSync' | 'SetSlots' | 'Follow' }>;
 
@@ -40,7 +46,7 @@ export async function keepUp(
         throw new Error(`no incident could be opened: fewer acknowledgements than declared are not set without one`);
       }
       // The ledger first: a set that is in force without being known there could not be counted in a fence.
-      await ports.ledger.setSync(view.spec.name, change.from, change.to, guardOf(view, guard));
+      await known(change, view, guard, ports);
       if (change.setting === null) return;
       return ports.admin.setSync(target, credentials, change.setting.from, change.setting.to);
     case 'SetSlots':
@@ -55,6 +61,31 @@ export async function keepUp(
         slot,
       });
     }
+  }
+}
+
+/**
+ * The ledger knows the set, as of a moment ago. An answer that took longer is of a past in which others may have gone on, and back: the primary may show
+ * again what the plan was made from, and the ledger nothing of what would be set.
+ * @throws Conflict; CloudUnavailable when the ledger is slow time and again.
+ */
+async function known(
+  change: Extract<Change, { kind: 'SetSync' }>,
+  view: ClusterView,
+  guard: UpkeepGuard,
+  { ledger, clock }: ReconcilePorts,
+): Promise<void> {
+  const cluster = view.spec.name;
+  let askedAtMs = clock.nowMs();
+  await ledger.setSync(cluster, change.from, change.to, guardOf(view, guard));
+  for (let looks = 0; clock.nowMs() - askedAtMs > LEDGER_GOOD_FOR_MS; looks += 1) {
+    if (looks === LOOKS) throw new CloudUnavailable(`the ledger of ${cluster} could not be read in time`);
+    askedAtMs = clock.nowMs();
+    const { sync } = (await ledger.read(cluster)).cluster;
+    if (!isDeepStrictEqual(sync, change.to))
+      throw new Conflict(
+        `sync of ${cluster} is ${JSON.stringify(sync)} by now, not ${JSON.stringify(change.to)}: observe again`,
+      );
   }
 }
 

@@ -109,6 +109,24 @@ describe('the acknowledgements', () => {
     expect(namesOf(other)).toBe(`ANY 1 ("${other.c}")`);
   });
 
+  it('are not set by a look that the ledger kept waiting, when the ledger knows another set by then', async () => {
+    const world = await postgresCloud();
+    world.pg.crash(world.c);
+    await goOn(world, 2);
+    const whole = [{ need: 1, standbys: [world.b, world.c] }];
+    world.cloud.aws.after = async (call) => {
+      if (call.operation !== 'Ledger.setSync') return;
+      // Meanwhile others went on, and back: the primary shows again what the plan was made from.
+      world.cloud.aws.after = null;
+      await world.cloud.clock.advance(9000);
+      world.cloud.aws.ledgers.set('orders', { ...ledgerOf(world), sync: { sets: whole, barrierLsn: null } });
+    };
+    const outcome = await reconcile('orders', world.ports);
+    expect(outcome).toMatchObject({ kind: 'requeueAfter', seconds: 1 });
+    expect(called(world, 'PostgresAdmin.setSync')).toBe(0);
+    expect(namesOf(world)).toBe(`ANY 1 ("${world.b}", "${world.c}")`);
+  });
+
   it('go on being kept while one replica is brought back, so that commits do not wait for a second one', async () => {
     const world = await postgresCloud();
     world.pg.crash(world.c);
