@@ -102,9 +102,12 @@ function knownOf({ position, remembered, old }: Contest): Position | null {
   return [position, ...Object.values(remembered)].reduce((a, b) => (comparePosition(b, a) > 0 ? b : a));
 }
 
-/** Bytes behind what is known to be there; null when it cannot be measured. */
+/**
+ * Bytes behind what is known to be there; null when it cannot be measured. Who is on a later timeline than the primary was seen on followed it there, and
+ * nobody has seen what it acknowledged since.
+ */
 function lagOf(position: Position | null, at: Position): number | null {
-  return position === null || at.timeline < position.timeline ? null : lagBytes(position.lsn, at.lsn);
+  return position === null || at.timeline !== position.timeline ? null : lagBytes(position.lsn, at.lsn);
 }
 
 function whatLacks(contest: Contest, best: Position, lag: number | null): string {
@@ -116,7 +119,7 @@ function whatLacks(contest: Contest, best: Position, lag: number | null): string
     const known = knownOf(contest);
     if (known === null)
       return `${old ?? 'the primary'} was never seen as the primary, ${position.node} was the last one, so that the lag cannot be measured`;
-    return `the best is on timeline ${best.timeline}, and the primary was on ${known.timeline}`;
+    return `the best is on timeline ${best.timeline}, and the primary was seen on ${known.timeline}, so that the lag cannot be measured`;
   }
   const ahead = Object.entries(remembered).filter(([, at]) => comparePosition(at, best) > 0);
   if (ahead.length > 0) return `${ahead.map(([id, at]) => `${id} had ${inWords(at)}`).join(', ')} and is lost`;

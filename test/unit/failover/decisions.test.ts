@@ -54,11 +54,6 @@ describe('the candidate is', () => {
     ],
     ['async: one that lacks as much as is allowed', { engine: async, sync: null, told: { [B]: at(1, '0/400') } }, B],
     [
-      'async: one on a newer timeline than was last seen',
-      { engine: async, sync: null, told: { [B]: at(2, '0/500') } },
-      B,
-    ],
-    [
       'async: one that is near to what a lost candidate told, though that was never seen as the primary',
       { engine: async, sync: null, told: { [C]: at(1, '0/500') }, remembered: { [B]: at(1, '0/600') }, old: B },
       C,
@@ -116,7 +111,12 @@ describe('the candidate is', () => {
     [
       'async, the primary was on a newer timeline',
       { engine: async, sync: null, position: { node: A, timeline: 2, lsn: '0/1', atMs: 1 } },
-      /timeline 1, and the primary was on 2/,
+      /timeline 1, and the primary was seen on 2, so that the lag cannot be measured/,
+    ],
+    [
+      'async, the best followed the primary to a timeline that nobody has seen it on',
+      { engine: async, sync: null, told: { [B]: at(2, '0/500') } },
+      /timeline 2, and the primary was seen on 1, so that the lag cannot be measured/,
     ],
     [
       'async, the position is of the primary before',
