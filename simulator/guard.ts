@@ -63,11 +63,11 @@ export class Guard {
     const script = document !== null && !document.endsWith('-position');
     if (CLAIMED.has(operation) || script) this.#claimed(actor, operation, args);
     if (DESTRUCTIVE.has(operation) || document === 'galera-bootstrap') this.destroys(operation, String(args[0]));
-    const { rules, database } = this.#world.side;
+    const { rules } = this.#world.side;
     if (operation === 'instances.stop' || operation === 'instances.terminate') rules.ends(String(args[0]), operation);
     if (operation === 'instances.stop') this.#launches.stops(String(args[0]));
     rules.before({ actor, operation, args });
-    if (operation === 'volumes.delete' && !database.takesWrites()) {
+    if (operation === 'volumes.delete' && !this.#somebodyServes()) {
       this.violate('6', `${String(args[0])} is deleted while nobody serves`);
     }
     if (operation === 'instances.launch') this.#launches.launches(args[0] as LaunchRequest);
@@ -151,6 +151,13 @@ export class Guard {
     if (since !== undefined && nowMs - since > SERVES_AGAIN_MS && database.serves(id) && seenForMs > GRACE_MS) {
       this.violate('6', `${operation}(${id}), which has served for ${Math.round((nowMs - since) / 1000)} s`);
     }
+  }
+
+  /** A primary of PostgreSQL serves, too, whose commits wait for the next look to set who acknowledges them: it has all of the data. */
+  #somebodyServes(): boolean {
+    const { engine, side } = this.#world;
+    const { writer } = this.#world.ledger();
+    return side.database.takesWrites() || (engine === 'postgres' && writer !== null && side.database.isUp(writer));
   }
 
   #routes(actor: Actor, operation: string, args: readonly unknown[]): void {

@@ -6,14 +6,11 @@ import { lsnBytes } from '../../lambdas/model/lsn.ts';
 import type { LogEntry, Server } from '../../test/fakes/postgres-cluster.ts';
 import { last } from '../../test/fakes/postgres-cluster.ts';
 import type { Actor } from '../actor.ts';
-import { GRACE_MS } from '../rules/grace.ts';
 import type { World } from '../world.ts';
 import type { AcknowledgedWrites } from './acknowledged.ts';
 import type { SimPostgres } from './cluster.ts';
 import { Sightings } from './sightings.ts';
 
-/** EC2 has said so for so long at most: a person may have started the instance again, as a standby, since the fence. */
-const ENDED_LATELY_MS = 4 * GRACE_MS;
 /** Who answers the plane since so long before the last standby was cut off was there to be asked. */
 const THERE_MS = 1000;
 
@@ -24,7 +21,10 @@ export class AsyncRules {
   readonly #pg: SimPostgres;
   readonly #writes: AcknowledgedWrites;
   readonly #sightings: Sightings;
+  /** When EC2 last said stopped or terminated. */
   readonly #endedAtMs = new Map<string, number>();
+  /** When it last ran as a primary. */
+  readonly #ranAtMs = new Map<string, number>();
   /** Since when each node answers the plane. */
   readonly #thereSinceMs = new Map<string, number>();
   readonly #cutOffAtMs = new Map<string, number>();
@@ -46,6 +46,7 @@ export class AsyncRules {
     for (const s of this.#pg.servers.values()) {
       const state = this.#world.aws.instances.get(s.id)?.state ?? 'terminated';
       if (state === 'stopped' || state === 'terminated') this.#endedAtMs.set(s.id, nowMs);
+      else if (s.process !== 'down' && !s.recovering) this.#ranAtMs.set(s.id, nowMs);
       if (this.#pg.hears(s) !== 'answers') this.#thereSinceMs.delete(s.id);
       else if (!this.#thereSinceMs.has(s.id)) this.#thereSinceMs.set(s.id, nowMs);
     }
@@ -69,16 +70,18 @@ export class AsyncRules {
   }
 
   /**
-   * Rule 3: no quorum fences the old primary. That nobody listens there is no proof: its host may start it again. Those before it were
+   * Rule 3: no quorum fences the old primary. That nobody listens there is no proof: its host may be hung. EC2's word is one for good, since whoever
+   * starts the instance again starts a standby (docs/decisions/0012): the workflow may come to the promotion minutes later. Those before it were
    * proven when it was promoted itself, or shut down by plan.
    */
   #fencedByProof({ id }: Server): void {
-    const { guard, aws, clock } = this.#world;
+    const { guard, aws } = this.#world;
     const old = this.#pg.servers.get(this.#primary ?? '');
     if (old === undefined || old.id === id || old.recovering || old.disk === null) return;
     const state = aws.instances.get(old.id)?.state ?? 'terminated';
     const endedAtMs = this.#endedAtMs.get(old.id) ?? Number.NEGATIVE_INFINITY;
-    if (state === 'stopped' || state === 'terminated' || clock.nowMs() - endedAtMs < ENDED_LATELY_MS) return;
+    const ranAtMs = this.#ranAtMs.get(old.id) ?? Number.NEGATIVE_INFINITY;
+    if (state === 'stopped' || state === 'terminated' || endedAtMs > ranAtMs) return;
     guard.violate('3', `${id} is promoted, and of the primary ${old.id} EC2 says ${state}: nothing proves a fence`);
   }
 
