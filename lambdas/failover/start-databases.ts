@@ -8,7 +8,7 @@ import type { Sight } from './detach-all.ts';
 import type { FailoverState } from './state.ts';
 
 /** Crash recovery of a large database takes longer; EC2's fence is then asked for meanwhile. */
-const PATIENCE_MS = 20_000;
+export const PATIENCE_MS = 20_000;
 
 type Starts = FailoverState['starts'];
 

@@ -47,7 +47,8 @@ export class AsyncRules {
       const state = this.#world.aws.instances.get(s.id)?.state ?? 'terminated';
       if (state === 'stopped' || state === 'terminated') this.#endedAtMs.set(s.id, nowMs);
       else if (s.process !== 'down' && !s.recovering) this.#ranAtMs.set(s.id, nowMs);
-      if (this.#pg.hears(s) !== 'answers') this.#thereSinceMs.delete(s.id);
+      const startsUp = (s.recoversUntilMs ?? 0) > nowMs;
+      if (startsUp || this.#pg.hears(s) !== 'answers') this.#thereSinceMs.delete(s.id);
       else if (!this.#thereSinceMs.has(s.id)) this.#thereSinceMs.set(s.id, nowMs);
     }
   }

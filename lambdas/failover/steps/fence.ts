@@ -19,7 +19,7 @@ import type { Sight } from '../detach-all.ts';
 import { detachAll } from '../detach-all.ts';
 import { fenceProof } from '../fence-proof.ts';
 import { beginRound } from '../round.ts';
-import { startDatabases } from '../start-databases.ts';
+import { PATIENCE_MS, startDatabases } from '../start-databases.ts';
 import type { FailoverState } from '../state.ts';
 import { stopByForce } from '../stop-by-force.ts';
 
@@ -72,7 +72,8 @@ async function pass(state: FailoverState, context: StepContext): Promise<Partial
   const { told, proof, choice } = evaluate(sight);
   if (proof !== null && choice.kind === 'candidate') {
     if (choice.loss !== 'bounded') return fenced(context, told, proof);
-    const waits = await othersAreHeard(state, context, unheard(instances, told, ledger.writer));
+    const revives = sight.starting.some((id) => id === state.revived);
+    const waits = await othersAreHeard(state, context, unheard(instances, told, ledger.writer), revives);
     return waits === null ? fenced(context, told, proof) : { told, ...waits };
   }
   return { told, ...(await otherwise(state, context, { ledger, hosts, sight }, { told, proof })) };
@@ -84,18 +85,21 @@ const unheard = (instances: readonly Instance[], told: FailoverState['told'], ol
 
 /**
  * With a loss that nobody but the declaration allows, any of the others may have what is missing: those that do not answer for a moment,
- * or whose answer was lost, are asked again for a while. Null: all are heard, or it has been long enough.
+ * or whose answer was lost, are asked again for a while. `revives`: one recovers from the crash on the lost primary's own volume, which has all. Null: all
+ * are heard, or it has been long enough.
  */
 async function othersAreHeard(
   { unheardSinceMs, rounds }: FailoverState,
   context: StepContext,
   others: readonly string[],
+  revives: boolean,
 ): Promise<Partial<FailoverState> | null> {
+  const mostMs = revives ? PATIENCE_MS : UNHEARD_MS;
   const nowMs = context.ports.clock.nowMs();
   const sinceMs = unheardSinceMs ?? nowMs;
-  if (others.length === 0 || nowMs - sinceMs > UNHEARD_MS) return null;
+  if (others.length === 0 || nowMs - sinceMs > mostMs) return null;
   const why = `the best that answers may lack what was acknowledged`;
-  await record(context, `unheard-${rounds}`, `waits ${UNHEARD_MS / 1000} s for ${others.join(', ')}`, why);
+  await record(context, `unheard-${rounds}`, `waits ${mostMs / 1000} s for ${others.join(', ')}`, why);
   return { ready: false, unheardSinceMs: sinceMs };
 }
 

@@ -49,6 +49,26 @@ describe('rule 4, async: who answers is heard before anything is given up', () =
     expect(said(world)).toContain(`for ${world.id(AHEAD)}`);
   });
 
+  it('and though it still recovers from the crash, on the lost primary’s own volume', async () => {
+    const world = new PostgresWorld({ postgres: { durability: 'async' } });
+    for (const n of [1, 2]) {
+      world.pg.hold(world.id(n));
+      world.pg.cut(world.id(n), { plane: true });
+    }
+    world.pg.write();
+    world.terminates(world.id(0));
+    world.pg.recoveryMs = 12_000;
+    const known = world.nodes.map((n) => n.id);
+    world.onCall = ({ operation, args }) => {
+      if (operation !== 'HostCommands.start' || args[1] !== 'postgres-start' || known.includes(String(args[0]))) return;
+      // Only now can one of the others be asked, which lacks the last write.
+      world.pg.cut(world.id(1), { plane: false });
+    };
+    await runs(world);
+    expect(known).not.toContain(world.ledger().writer);
+    expect(world.pg.problems(world.ledger().writer)).toEqual([]);
+  });
+
   it('and not for ever: a host that runs and says nothing holds the writes up for seconds', async () => {
     const world = oneIsAhead();
     world.pg.freeze(world.id(AHEAD));
