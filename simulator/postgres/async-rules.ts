@@ -92,8 +92,9 @@ export class AsyncRules {
     for (const what of [this.#beyondTheAllowance(actor, log), this.#behindAnother(server)]) {
       if (what !== null) guard.violate('writes', `${server.id} is promoted and lacks ${what}`);
     }
+    // Or it has all that a candidate before it had, of whom that was said.
     const told = [...aws.incidents.values()].some((entries) =>
-      [...entries.values()].some((e) => e.what.includes(`chooses ${server.id}`) && / missing/.test(e.why)),
+      [...entries.values()].some((e) => e.what.startsWith('chooses ') && / missing/.test(e.why)),
     );
     if (!told) guard.violate('12', `${server.id} is promoted without what was acknowledged, and no record says so`);
   }

@@ -4,8 +4,8 @@ import { RecoveryError } from '../../model/recovery.ts';
 import { INCIDENT_TAG, REPLACES_TAG } from '../../model/spec.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
 import type { ClusterLedger, PlannedLaunch } from '../../model/ledger.ts';
-import type { Instance } from '../../model/view.ts';
-import { holdClaim } from '../../recovery/guard.ts';
+import type { Instance, Node } from '../../model/view.ts';
+import { holdClaim, mayDestroy } from '../../recovery/guard.ts';
 import { isLive, isOurs } from '../../recovery/nodes.ts';
 import { isRefusal } from '../../recovery/refusal.ts';
 import { look } from '../../recovery/serving.ts';
@@ -50,8 +50,9 @@ export const launch: Step<ReplaceState> = async (state, context) => {
   const all = await context.ports.instances.ofCluster(spec.name);
   const zone = state.lost?.zone ?? null;
   const volume = planned === null ? await usableVolume(state, context) : volumeOf(state, planned);
-  const known = await alreadyThere(state, context, spec, all, volume);
+  const { known, useless } = await alreadyThere(state, context, spec, all, volume);
   const live = all.filter((i) => isLive(i) && i.id !== state.node);
+  if (known === null) await giveBack(context, useless);
   const found =
     known === null
       ? await launchSomewhere(state, context, spec, chooseSubnets(spec.subnets, live, zone), { planned, volume })
@@ -100,19 +101,33 @@ async function alreadyThere(
   spec: ClusterSpec,
   all: readonly Instance[],
   volume: string | null,
-): Promise<Instance | null> {
+): Promise<{ readonly known: Instance | null; readonly useless: readonly Instance[] }> {
   const found = all.filter((i) => isOurs(i, spec.name) && adoptable(i, context.incident, state.node));
   const { engine, nodes, reference } = await look(context, spec, found);
   const strangers = state.node === null ? nodes.filter((n) => !engine.isMember(n, reference)) : nodes;
   // Without a surviving volume the joiner needs a disk of its own; one that was launched without is of no use.
-  const fit = strangers.filter(
-    (n) =>
-      volume !== null || n.instance.state === 'pending' || n.instance.volumes.some((v) => v.device === spec.dataDevice),
-  );
-  return (
-    fit.map((n) => n.instance).toSorted((a, b) => a.launchedAtMs - b.launchedAtMs || a.id.localeCompare(b.id))[0] ??
-    null
-  );
+  const isFit = ({ instance: { state: now, volumes } }: Node): boolean =>
+    volume !== null || now === 'pending' || volumes.some((v) => v.device === spec.dataDevice);
+  const [fit, unfit] = [strangers.filter(isFit), strangers.filter((n) => !isFit(n))];
+  const [known = null] = fit
+    .map((n) => n.instance)
+    .toSorted((a, b) => a.launchedAtMs - b.launchedAtMs || a.id.localeCompare(b.id));
+  // One that is a member has data somewhere, and is nobody's to end.
+  return { known, useless: unfit.filter((n) => !engine.isMember(n, reference)).map((n) => n.instance) };
+}
+
+/** An earlier launch for the same lost node, without a disk: nothing is on it, and with another one beside it there would be two. */
+async function giveBack(context: StepContext, useless: readonly Instance[]): Promise<void> {
+  for (const { id } of useless) {
+    await mayDestroy(context, `terminate ${id}, which has no data disk`);
+    await record(
+      context,
+      `no-disk-${id}`,
+      `terminates ${id}`,
+      'it was launched without a data disk, for a volume that has gone',
+    );
+    await context.ports.instances.terminate(id);
+  }
 }
 
 async function launchSomewhere(

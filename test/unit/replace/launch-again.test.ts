@@ -96,6 +96,26 @@ describe('a Launch step that was killed after EC2 had launched', () => {
     expect(world.serving()).toContain(early.id);
   });
 
+  it.each([
+    ['is given back before another one is launched, when the volume that it was for has gone', true],
+    ['is gone on with, when that is there', false],
+  ])('an earlier launch without a data disk %s', async (_, gone) => {
+    const world = new World();
+    world.terminates(world.node(2).id);
+    if (gone) world.aws.volumes.delete(lostVolume(world).id);
+    const { id: replaces, zone } = world.node(2);
+    const tags = { [INCIDENT_TAG]: 'stopped by a person', [REPLACES_TAG]: replaces };
+    const early = world.aws.addInstance({ cluster: 'orders', zone, tags });
+    const stateAtLaunch: unknown[] = [];
+    world.aws.before = (call) => {
+      if (call.operation === 'Instances.launch') stateAtLaunch.push(world.aws.instances.get(early.id)?.state);
+    };
+    const ended = await run(world, 'replace', world.node(2));
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(stateAtLaunch).toEqual(gone ? ['shutting-down'] : []);
+    expect(world.serving().includes(early.id)).toBe(!gone);
+  });
+
   it('has written on the claim what it launches before EC2 is asked', async () => {
     const world = new World();
     const lost = world.node(2);
