@@ -120,13 +120,14 @@ export class AsyncRules {
     return null;
   }
 
-  /** Rule 4: of those that answered as the last standby was cut off, none has more of what was acknowledged. */
+  /** Rule 4: of those that answered as the last standby was cut off, and whose instance EC2 is not ending, none has more of what was acknowledged. */
   #behindAnother(server: Server): string | null {
     const chosenAtMs = this.#cutOffAtMs.get(server.id) ?? this.#world.clock.nowMs();
     const lacked = this.#writes.lackedBy(server.disk?.log ?? []);
     for (const other of this.#pg.servers.values()) {
       const since = this.#thereSinceMs.get(other.id) ?? Number.POSITIVE_INFINITY;
       if (other.id === server.id || other.disk === null || !other.recovering || since > chosenAtMs - THERE_MS) continue;
+      if (this.#world.aws.instances.get(other.id)?.state !== 'running') continue;
       const { log } = other.disk;
       const more = lacked.find((a) => log[a.entry.index] === a.entry);
       if (more !== undefined)
