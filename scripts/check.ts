@@ -23,9 +23,8 @@ const quick: readonly Check[] = [
 
 /** Ten thousand nights take some four minutes of two processors; what fails is told with the command that plays it again. */
 const nights = whole('nights of the simulator', 'node', ['simulator/main.ts', '--seeds', '10000', '--keep-going']);
-/** PostgreSQL's alone: one of ninety of Galera's breaks `history`, which is told to people and not mended (docs/simulated-nights.md). */
 const archiveNights = whole('nights with an archive', 'node', [
-  ...['simulator/main.ts', '--engine', 'postgres', '--archive', '--seeds', '400', '--keep-going'],
+  ...['simulator/main.ts', '--archive', '--seeds', '400', '--keep-going'],
 ]);
 
 const onServers: readonly Check[] = [

@@ -91,7 +91,9 @@ async function spoil(name: string | null, report: string | undefined): Promise<v
   const chosen = EVERY_SABOTAGE.filter((s) => name === null || s.name === name);
   if (chosen.length === 0) {
     const names = [...new Set(EVERY_SABOTAGE.map((s) => s.name))].join(', ');
-    throw new Error(`--sabotage is ${JSON.stringify(name)}: give one of ${names}`);
+    console.error(`--sabotage is ${JSON.stringify(name)}: give one of ${names}`);
+    process.exitCode = 2;
+    return;
   }
   const verdicts: Verdict[] = [];
   for (const sabotage of chosen) {

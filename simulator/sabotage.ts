@@ -186,6 +186,18 @@ export const SABOTAGES: readonly Sabotage[] = [
     },
   },
   {
+    name: 'keep the history after a bootstrap that gives up nodes',
+    caughtBy: 171,
+    breaks: ['writes'],
+    spoil: (w) => {
+      w.intercept = ({ operation, args }, go) => {
+        if (operation === 'hosts.start' && args[1] === 'galera-bootstrap')
+          args[2] = { ...(args[2] as object), NewHistory: 'no' };
+        return go();
+      };
+    },
+  },
+  {
     name: 'leave the record out',
     breaks: ['12'],
     spoil: (w) => {

@@ -18,6 +18,8 @@ export interface Acknowledged {
   readonly atMs: number;
 }
 
+const uuidOf = (number: number): string => `6a7c1b1e-1f64-11f0-9c3a-${number.toString(16).padStart(12, '0')}`;
+
 export class GaleraModel extends GaleraMembership implements Database {
   /** What each volume holds. */
   #acknowledged = new Map<Branch, number>();
@@ -170,12 +172,14 @@ export class GaleraModel extends GaleraMembership implements Database {
       this.crash(id);
       return false;
     }
-    const ist = own !== null && isPartOf(own, c.data);
+    // Of the same state UUID, and not ahead: that is all that Galera asks.
+    const ist = own !== null && own.branch.uuid === c.data.branch.uuid;
     const donor = [wanted, ...c.members].find((m) => m !== id && this.serves(m) && c.members.has(m));
     if (donor === undefined) return false;
     const ms = ist ? IST_MS : this.world.random(5000, 40_000);
     const transfer = { kind: ist ? 'ist' : 'sst', donor, endsAtMs: this.world.nowMs() + ms } as const;
     if (!ist) this.erase(id);
+    else if (!isPartOf(own, c.data)) this.diverges(id, own);
     Object.assign(n, { component: c, state: 'Joining', transfer, joining: false });
     this.node(donor).state = 'Donor/Desynced';
     c.members.add(id);
@@ -183,12 +187,13 @@ export class GaleraModel extends GaleraMembership implements Database {
     return true;
   }
 
-  /** A new primary component out of this node's data. */
-  bootstrap(id: string): Data | null {
+  /** A new primary component out of this node's data; `renewed`: under a state UUID of its own. */
+  bootstrap(id: string, renewed = false): Data | null {
     const own = this.data(id);
     if (own === null) return null;
     this.counter += 1;
-    const branch: Branch = { id: this.counter, uuid: own.branch.uuid, parent: own.branch, forkAt: own.seqno };
+    const uuid = renewed ? uuidOf(this.counter) : own.branch.uuid;
+    const branch: Branch = { id: this.counter, uuid, parent: own.branch, forkAt: own.seqno };
     const component = this.component([id], true, 1, { branch, seqno: own.seqno, clean: true });
     const n = this.node(id);
     n.starts += 1;

@@ -1,6 +1,6 @@
 /**
  * Histories of writes. A component appends to a branch; to bootstrap begins a branch of its own at the position of one node,
- * under the same state UUID, as Galera does: that is how writes are lost without anybody being told.
+ * under the same state UUID, as Galera does, unless it is given another (docs/decisions/0027): that is how writes are lost without anybody being told.
  */
 export interface Branch {
   readonly id: number;

@@ -67,7 +67,7 @@ export class GaleraScripts {
     return ok({ prepared: 'peer' });
   }
 
-  #bootstrap(id: string, { StateUuid, Seqno }: Parameters_): CommandState {
+  #bootstrap(id: string, { StateUuid, Seqno, NewHistory }: Parameters_): CommandState {
     const galera = this.#model;
     if (galera.node(id).process !== 'none') {
       return galera.isMember(id) && galera.status(id)?.clusterSize === 1
@@ -77,7 +77,7 @@ export class GaleraScripts {
     const data = galera.data(id);
     if (data === null || data.branch.uuid !== StateUuid || String(data.seqno) !== Seqno)
       return failed(40, 'not at that position');
-    galera.bootstrap(id);
+    galera.bootstrap(id, NewHistory === 'yes');
     this.#world.story.tell(id, `is a primary component of its own at ${data.seqno}`);
     return ok({ bootstrapped: 'now' });
   }

@@ -27,6 +27,8 @@ export interface Surroundings {
 export class GaleraMembership {
   readonly nodes = new Map<string, GaleraNode>();
   readonly disks = new Map<string, Data>();
+  /** Who became a member with data that are not the others', in words. */
+  readonly diverged: string[] = [];
   protected readonly world: Surroundings;
   protected counter = 0;
   constructor(world: Surroundings) {
@@ -151,9 +153,12 @@ export class GaleraMembership {
   #return(id: string, home: Component): void {
     const own = this.nodes.get(id)?.component?.data;
     if (own !== undefined && !isPartOf(own, home.data)) {
-      this.world.tell(`${id} has writes that the primary component lacks: it aborts`);
-      this.crash(id);
-      return;
+      if (own.branch.uuid !== home.data.branch.uuid || own.seqno > home.data.seqno) {
+        this.world.tell(`${id} is of another history than the primary component, or ahead of it: it aborts`);
+        this.crash(id);
+        return;
+      }
+      this.diverges(id, own);
     }
     const donor = [...home.members].find((m) => this.serves(m));
     if (donor === undefined) return;
@@ -162,6 +167,12 @@ export class GaleraMembership {
     Object.assign(this.node(id), { component: home, state: 'Joining', transfer });
     this.newView(home);
     this.world.tell(`${id} comes back to the primary component`);
+  }
+
+  /** It is given only what comes after its own seqno, and what it has before that is not what the others have. */
+  protected diverges(id: string, { branch, seqno }: Data): void {
+    this.diverged.push(`${id}, at ${seqno} of history ${branch.id}`);
+    this.world.tell(`${id} has other writes than the primary component under the same seqnos, and nobody notices`);
   }
 
   #transfer(n: GaleraNode): void {

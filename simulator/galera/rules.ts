@@ -37,6 +37,9 @@ export class GaleraRules implements EngineRules {
   tick(): void {
     const { guard, clock, instancesOf } = this.#world;
     for (const { id } of instancesOf()) if (this.#model.servesInNeed(id)) this.#servedAtMs.set(id, clock.nowMs());
+    const [diverged] = this.#model.diverged.splice(0);
+    if (diverged !== undefined)
+      guard.violate('writes', `${diverged}, was taken for one that only lacks what came after`);
     const primaries = this.#model.primaries();
     if (primaries.length > 1) {
       guard.violate('4', `two primary components: ${primaries.map((c) => [...c.members].join('+')).join(' and ')}`);

@@ -215,10 +215,13 @@ export class GaleraArchive implements ArchiveSide {
     return asked;
   }
 
-  /** Base backups that are part of what there is now. */
+  /** Base backups that are part of what there is now, and in the folder of its state UUID: others are restored by their own `history`. */
   #basesNow(): readonly Base[] {
     const { objects } = this.#world.aws;
-    return this.#bases.filter((b) => objects.has(b.manifestKey) && this.#isCurrent(b.log));
+    const { uuid } = this.#now().branch;
+    return this.#bases.filter(
+      (b) => objects.has(b.manifestKey) && this.#isCurrent(b.log) && b.log.branch.uuid === uuid,
+    );
   }
 
   #isCurrent({ branch, seqno }: Log): boolean {
