@@ -1,5 +1,6 @@
 /** Each minute, for each cluster with an archive: what can be restored, as metrics; and what is due. */
 import type { ArchiveBucket, ArchiveStarts, Clock, Log, Metrics, Specs } from '../cloud/ports.ts';
+import { newestMs } from '../model/archive/catalogue.ts';
 import { goodBases, newestHistory, rangesOf } from '../model/archive/ranges.ts';
 import type { HistoryRanges } from '../model/archive/ranges.ts';
 import type { ArchiveSpec, ClusterSpec } from '../model/spec.ts';
@@ -48,7 +49,7 @@ async function ofCluster(ports: ArchivePorts, spec: ClusterSpec, archive: Archiv
   publish(ports, cluster, { newest, all, nowMs, audit });
   const retained = await ports.retainedBytes(spec);
   if (retained !== null) ports.metrics.gauge('SlotRetainedBytes', retained, 'Bytes', { cluster });
-  await startWhatIsDue(ports, cluster, archive, read, newest, nowMs);
+  await startWhatIsDue(ports, cluster, archive, read, nowMs);
   if (audit) await retain(cluster, archive, read, ports, nowMs);
 }
 
@@ -84,10 +85,10 @@ async function startWhatIsDue(
   cluster: string,
   archive: ArchiveSpec,
   { catalogues, files }: Archive,
-  newest: HistoryRanges | null,
   nowMs: number,
 ): Promise<void> {
-  const catalogue = catalogues.find((c) => c.place.history === newest?.place.history);
+  // The database that is shipped now. A new one has log before it has a base, and can be restored to no moment until then.
+  const catalogue = catalogues.toSorted((a, b) => newestMs(b) - newestMs(a))[0];
   // One whose log is still on its way counts: another one would not bring it.
   const ended = catalogue?.bases
     .filter((b) => b.storedBytes !== null && nowMs - b.endedMs < SETTLES_MS)

@@ -47,6 +47,15 @@ interface Draft {
   readonly histories: Map<number, string>;
 }
 
+/** The newest moment that anything of it tells. */
+export const newestMs = ({ bases, wal, binlog, points }: Catalogue): number =>
+  [
+    ...bases.map((b) => b.endedMs),
+    ...points.map((p) => p.atMs),
+    ...wal.map((o) => o.coveredMs),
+    ...binlog.map((o) => o.coveredMs),
+  ].reduce((a, b) => Math.max(a, b), 0);
+
 /** One for each database of each cluster, in the order of names. */
 export function catalogue(listing: Iterable<Listed>): readonly Catalogue[] {
   const drafts = new Map<string, Draft>();

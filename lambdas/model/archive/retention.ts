@@ -4,7 +4,7 @@
  */
 import { lsnBytes } from '../lsn.ts';
 import type { Base, Catalogue, Listed, WalEntry } from './catalogue.ts';
-import { catalogue } from './catalogue.ts';
+import { catalogue, newestMs } from './catalogue.ts';
 import type { HistoryFiles } from './chain.ts';
 import { positionText } from './chain.ts';
 import { includesPosition } from './gtid.ts';
@@ -66,15 +66,6 @@ const classOf = (act: RetentionClass['act'], { what, why, objects }: Group): Ret
   bytes: sum(objects),
 });
 const iso = (ms: number): string => new Date(ms).toISOString();
-
-/** The newest moment that anything of it tells. */
-const newestMs = ({ bases, wal, binlog, points }: Catalogue): number =>
-  [
-    ...bases.map((b) => b.endedMs),
-    ...points.map((p) => p.atMs),
-    ...wal.map((o) => o.coveredMs),
-    ...binlog.map((o) => o.coveredMs),
-  ].reduce((a, b) => Math.max(a, b), 0);
 
 /** All of a database whose name another one has had for longer than the retention. */
 function superseded(c: Catalogue, byKey: ReadonlyMap<string, Listed>): readonly Group[] {

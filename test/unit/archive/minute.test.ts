@@ -65,6 +65,21 @@ describe('each minute', () => {
     expect(started.filter((s) => s.startsWith('backup'))).toHaveLength(1);
   });
 
+  it('has a base backup taken at once when the cluster goes on as another database, which has log and no base yet', async () => {
+    const { cloud, minute, started } = prepare(whole, noAuditAfter(sec(7200)));
+    await minute();
+    expect(started.filter((s) => s.startsWith('backup'))).toEqual([]);
+    const other = { cluster: 'orders', history: '7309999999999999999' };
+    cloud.aws.objects.set(wal(1, 32, 48, 60, other).key, Buffer.from('1'));
+    await minute();
+    expect(started.filter((s) => s.startsWith('backup'))).toHaveLength(1);
+    for (const { key } of base('b9', 70, at(1, 48), at(1, 48), other)) cloud.aws.objects.set(key, Buffer.from('1'));
+    cloud.aws.objects.set(wal(1, 48, 64, 80, other).key, Buffer.from('1'));
+    started.length = 0;
+    await minute();
+    expect(started.filter((s) => s.startsWith('backup'))).toEqual([]);
+  });
+
   it('publishes the most that a slot holds back, and nothing where there is none', async () => {
     const { gauge, minute, holds } = prepare(whole, noAuditAfter(sec(60)));
     await minute();
