@@ -73,7 +73,7 @@ start_joiner() {
   # Whoever started a cluster here before must not do so again by accident.
   "$REJOIN_SYSTEMCTL" unset-environment _WSREP_NEW_CLUSTER
   "$REJOIN_SYSTEMCTL" reset-failed "$REJOIN_SERVICE" || rejoin_say "rejoin: reset-failed found nothing to reset"
-  rm -f "$REJOIN_STATE_DIR/joiner" "$REJOIN_STATE_DIR/bootstrapped"
+  rm -f "$REJOIN_STATE_DIR/joiner" "$REJOIN_STATE_DIR/bootstrapped" "$rejoin_data/rejoin-renewed"
   forget_view
   # Without --no-block systemctl would wait for the whole state transfer.
   "$REJOIN_SYSTEMCTL" start --no-block "$REJOIN_SERVICE" || {

@@ -7,7 +7,7 @@
 #   13 will not format or overwrite      20 no position found   21 the server does not answer    30 would not stop
 #   31 ended while joining               32 did not begin to join in time
 #   40 another position than asked for   41 a primary component is in the way                    42 bootstrap failed
-#   14, 33, 53, 54 and 60 to 63: backup, restore, checksum
+#   14 another run works here            33, 53, 54 and 60 to 63: backup, restore, checksum
 
 # shellcheck source=nodes/lib.sh
 command -v rejoin_load >/dev/null 2>&1 || . "$(dirname "$0")/../lib.sh"
@@ -20,6 +20,8 @@ rejoin_engine_load() {
   rejoin_require CONFIG_FILE DEFAULTS_FILE SOCKET
   REJOIN_JOIN_SECONDS=${REJOIN_JOIN_SECONDS:-90}
   REJOIN_BOOTSTRAP_SECONDS=${REJOIN_BOOTSTRAP_SECONDS:-600}
+  REJOIN_RENEW_SECONDS=${REJOIN_RENEW_SECONDS:-300}
+  REJOIN_LOCK_SECONDS=${REJOIN_LOCK_SECONDS:-120}
 }
 
 # mariadbd's working directory is its data directory.
@@ -164,4 +166,53 @@ rejoin_await_primary() {
     rejoin_left=$((rejoin_left - 1))
     sleep 0.2
   done
+}
+
+# --- a server for the script alone -------------------------------------------------------------------------------
+
+# Its caller sets rejoin_local_data (a data directory), rejoin_local_messages (a file) and rejoin_local_seconds, and says in
+# rejoin_local_failed what it means when the server does not do as it should ($1).
+
+# $@: more options. A server without network. Sets rejoin_local.
+rejoin_local_start() {
+  set -- --defaults-file="$REJOIN_DEFAULTS_FILE" --datadir="$rejoin_local_data" --socket="$rejoin_local_data/local.sock" --pid-file="$rejoin_local_data/local.pid" \
+    --skip-networking --skip-slave-start --event-scheduler=OFF --read-only=OFF --max-allowed-packet=1G --slow-query-log=OFF --general-log=OFF \
+    --disable-log-error "$@"
+  [ "$(id -u)" != 0 ] || set -- "$@" --user="$REJOIN_UNIX_USER"
+  mariadbd "$@" >"$rejoin_local_messages" 2>&1 8>&- &
+  rejoin_local=$!
+  rejoin_left=$((rejoin_local_seconds * 10))
+  rejoin_local_await 'MariaDB did not start for this script' rejoin_local_sql 'SELECT 1'
+}
+
+# $1: what it means when it never comes true; the rest: a command. All waits for one server have the seconds together.
+rejoin_local_await() {
+  rejoin_meaning=$1
+  shift
+  until "$@" >/dev/null 2>&1; do
+    if ! rejoin_alive "$rejoin_local" || [ "$rejoin_left" -le 0 ]; then rejoin_local_failed "$rejoin_meaning"; fi
+    rejoin_left=$((rejoin_left - 1))
+    sleep 0.1
+  done
+}
+
+rejoin_local_client() { mariadb --defaults-file="$REJOIN_DEFAULTS_FILE" --socket="$rejoin_local_data/local.sock" --skip-column-names --batch "$@"; }
+rejoin_local_sql() { rejoin_local_client --execute="$1"; }
+rejoin_local_ready() { [ "$(rejoin_local_sql "SHOW GLOBAL STATUS LIKE 'wsrep_ready'" | cut -f 2)" = ON ]; }
+
+rejoin_local_stop() {
+  rejoin_local_sql SHUTDOWN || rejoin_local_failed 'MariaDB does not take SHUTDOWN'
+  wait "$rejoin_local" || rejoin_local_failed "MariaDB did not shut down cleanly (status $?)"
+}
+
+# Gives the data a state UUID of their own. The storage engine keeps the old one; a start from no position, as the first node
+# of a new group, replaces it. Nobody hears that server. The GTIDs go on.
+rejoin_renew_history() {
+  printf '# GALERA saved state\nversion: 2.1\nuuid:    %s\nseqno:   -1\nsafe_to_bootstrap: 1\n' "$ZERO_UUID" >"$rejoin_local_data/grastate.dat"
+  [ "$(id -u)" != 0 ] || chown "$REJOIN_UNIX_USER:" "$rejoin_local_data/grastate.dat"
+  rejoin_local_start --wsrep-on=ON --wsrep-new-cluster --wsrep-start-position="$ZERO_UUID:-1" --wsrep-cluster-name="$REJOIN_CLUSTER" --wsrep-cluster-address=gcomm:// \
+    --wsrep-node-address=127.0.0.1 --wsrep-provider-options='gmcast.listen_addr=tcp://127.0.0.1:0;pc.recovery=false;gcache.size=1M'
+  rejoin_local_await 'MariaDB does not begin a new Galera history' rejoin_local_ready
+  rejoin_local_stop
+  rm -f "$rejoin_local_data/galera.cache" "$rejoin_local_data/gvwstate.dat"
 }

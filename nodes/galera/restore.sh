@@ -54,6 +54,7 @@ make_folders() {
   mkdir -p "$rejoin_data"
   mkdir -m 755 "$rejoin_work"
   mkdir -m 700 "$rejoin_work/data" "$rejoin_work/log"
+  rejoin_local_data=$rejoin_work/data rejoin_local_messages=$rejoin_work/messages rejoin_local_seconds=$REJOIN_BOOTSTRAP_SECONDS
 }
 
 rejoin_restore_unpack() { mbstream --extract --directory="$rejoin_work/data"; }
@@ -75,29 +76,7 @@ prepare_base() {
 
 # --- the server of the replay ------------------------------------------------------------------------------------
 
-# $@: more options. A server on the restored data, for this script alone. Sets server.
-start_local() {
-  set -- --defaults-file="$REJOIN_DEFAULTS_FILE" --datadir="$rejoin_work/data" --socket="$rejoin_work/data/local.sock" --pid-file="$rejoin_work/data/local.pid" \
-    --skip-networking --skip-slave-start --event-scheduler=OFF --read-only=OFF --max-allowed-packet=1G --slow-query-log=OFF --general-log=OFF \
-    --disable-log-error "$@"
-  [ "$(id -u)" != 0 ] || set -- "$@" --user="$REJOIN_UNIX_USER"
-  mariadbd "$@" >"$rejoin_work/messages" 2>&1 &
-  server=$!
-  rejoin_left=$((REJOIN_BOOTSTRAP_SECONDS * 10))
-  until local_sql 'SELECT 1' >/dev/null 2>&1; do
-    if ! rejoin_alive "$server" || [ "$rejoin_left" -le 0 ]; then failed_replay 'MariaDB did not start on the restored data'; fi
-    rejoin_left=$((rejoin_left - 1))
-    sleep 0.1
-  done
-}
-
-local_client() { mariadb --defaults-file="$REJOIN_DEFAULTS_FILE" --socket="$rejoin_work/data/local.sock" --skip-column-names --batch "$@"; }
-local_sql() { local_client --execute="$1"; }
-
-stop_local() {
-  local_sql SHUTDOWN || failed_replay 'MariaDB does not take SHUTDOWN'
-  wait "$server" || failed_replay "MariaDB did not shut down cleanly (status $?)"
-}
+rejoin_local_failed() { failed_replay "$1"; }
 
 failed_replay() {
   rejoin_shorten <"$rejoin_work/messages" >&2
@@ -275,20 +254,20 @@ read_until_stop() {
 replay() {
   rejoin_restore_progress replay 0 0 "$base_gtid"
   # With wsrep_gtid_mode the server goes back to its own GTID domain after each commit, whatever the log has set.
-  start_local --wsrep-on=OFF --wsrep-gtid-mode=OFF --wsrep-provider=none --wsrep-cluster-address= --sync-binlog=0 --innodb-flush-log-at-trx-commit=0
-  [ "$(local_sql 'SELECT @@log_bin')" = 1 ] || rejoin_fail 63 "log_bin is off in $REJOIN_DEFAULTS_FILE; expected it on, so that the restored database goes on with the log's GTIDs"
-  local_sql 'RESET MASTER'
-  [ -z "$base_gtid" ] || local_sql "SET GLOBAL gtid_binlog_state='$base_gtid'"
+  rejoin_local_start --wsrep-on=OFF --wsrep-gtid-mode=OFF --wsrep-provider=none --wsrep-cluster-address= --sync-binlog=0 --innodb-flush-log-at-trx-commit=0
+  [ "$(rejoin_local_sql 'SELECT @@log_bin')" = 1 ] || rejoin_fail 63 "log_bin is off in $REJOIN_DEFAULTS_FILE; expected it on, so that the restored database goes on with the log's GTIDs"
+  rejoin_local_sql 'RESET MASTER'
+  [ -z "$base_gtid" ] || rejoin_local_sql "SET GLOBAL gtid_binlog_state='$base_gtid'"
   echo 0 >"$rejoin_work/fed"
-  { statements || : >"$rejoin_work/failed"; } | local_client --binary-mode --max-allowed-packet=1G 2>"$rejoin_work/client" >/dev/null &
+  { statements || : >"$rejoin_work/failed"; } | rejoin_local_client --binary-mode --max-allowed-packet=1G 2>"$rejoin_work/client" >/dev/null &
   client=$!
   while rejoin_alive "$client"; do
-    at=$(local_sql 'SELECT @@gtid_binlog_pos' 2>/dev/null) && rejoin_restore_progress replay "$(cat "$rejoin_work/fed")" 0 "$at"
+    at=$(rejoin_local_sql 'SELECT @@gtid_binlog_pos' 2>/dev/null) && rejoin_restore_progress replay "$(cat "$rejoin_work/fed")" 0 "$at"
     sleep 0.2
   done
   wait "$client" || failed_replay "the log cannot be replayed: $(tail -n 2 "$rejoin_work/client" | cut -c 1-300)"
   [ ! -e "$rejoin_work/failed" ] || rejoin_fail 62 'the log did not come here whole, messages are above; expected all objects of the plan. What was restored is removed'
-  restored_to=$(local_sql 'SELECT @@gtid_binlog_pos')
+  restored_to=$(rejoin_local_sql 'SELECT @@gtid_binlog_pos')
   wanted=$rejoin_end
   case $rejoin_target in
     gtid) wanted=$rejoin_target_value ;;
@@ -297,31 +276,14 @@ replay() {
   includes "$restored_to" "$wanted" ||
     rejoin_fail 63 "the log led to $restored_to; expected $wanted. What was restored is removed. Make the plan anew"
   last_transaction
-  stop_local
+  rejoin_local_stop
 }
 
 # Sets moment: when the last transaction was committed, by the log that the replay has written.
 last_transaction() {
-  file=$(local_sql 'SHOW MASTER STATUS' | cut -f 1)
+  file=$(rejoin_local_sql 'SHOW MASTER STATUS' | cut -f 1)
   moment=$(TZ=UTC mariadb-binlog --base64-output=decode-rows "$rejoin_work/data/$file" |
     sed -n 's/^#\([0-9][0-9]\)\([0-9][0-9]\)\([0-9][0-9]\) *\([0-9]*:[0-9][0-9]:[0-9][0-9]\) .*	GTID .*/20\1-\2-\3T\4Z/p' | tail -n 1 | sed 's/T\([0-9]:\)/T0\1/')
-}
-
-# A state UUID of its own, or the nodes of the old cluster would take this one for theirs. The storage engine keeps the old one; a start
-# from no position, as the first node of a new group, replaces it. Nobody hears that server.
-renew_history() {
-  printf '# GALERA saved state\nversion: 2.1\nuuid:    %s\nseqno:   -1\nsafe_to_bootstrap: 1\n' "$ZERO_UUID" >"$rejoin_work/data/grastate.dat"
-  own "$rejoin_work/data/grastate.dat"
-  start_local --wsrep-on=ON --wsrep-new-cluster --wsrep-start-position="$ZERO_UUID:-1" --wsrep-cluster-name="$REJOIN_CLUSTER" --wsrep-cluster-address=gcomm:// \
-    --wsrep-node-address=127.0.0.1 --wsrep-provider-options='gmcast.listen_addr=tcp://127.0.0.1:0;pc.recovery=false;gcache.size=1M'
-  rejoin_left=$((REJOIN_BOOTSTRAP_SECONDS * 10))
-  until [ "$(local_sql "SHOW GLOBAL STATUS LIKE 'wsrep_ready'" | cut -f 2)" = ON ]; do
-    if ! rejoin_alive "$server" || [ "$rejoin_left" -le 0 ]; then failed_replay 'MariaDB does not begin a new Galera history on the restored data'; fi
-    rejoin_left=$((rejoin_left - 1))
-    sleep 0.1
-  done
-  stop_local
-  rm -f "$rejoin_work/data/galera.cache" "$rejoin_work/data/gvwstate.dat"
 }
 
 serve() {
@@ -355,7 +317,8 @@ rejoin_job_work() {
   list_objects
   replay
   replayed=$(rejoin_now_ms)
-  renew_history
+  # Or the nodes of the old cluster would take this one for theirs.
+  rejoin_renew_history
   serve
   rm "$rejoin_data/$MARK"
   sync "$rejoin_data"
