@@ -5,6 +5,7 @@
  */
 import type { CommandState, PostgresAdmin, Prober } from '../../lambdas/cloud/ports.ts';
 import { serves } from '../../lambdas/model/galera.ts';
+import type { GaleraStatus } from '../../lambdas/model/galera.ts';
 import type { RecoveryInput } from '../../lambdas/model/recovery.ts';
 import { INCIDENT_TAG } from '../../lambdas/model/spec.ts';
 import type { ClusterSpec } from '../../lambdas/model/spec.ts';
@@ -17,6 +18,7 @@ import {
   FakeAws,
   FakeClock,
   READER_GROUP,
+  STATE_UUID,
   WRITER_GROUP,
   aSpec,
   aStatus,
@@ -30,6 +32,9 @@ import type { Run } from './asl.ts';
 import { PostgresSide } from './postgres-side.ts';
 
 export const EXECUTION = 'arn:aws:states:eu-west-1:123456789012:execution:replace:orders-1';
+
+/** Of a cluster that was bootstrapped with a new history. */
+export const NEW_STATE_UUID = '6a7c1b1e-1f64-11f0-9c3a-0000000000ff';
 
 const ok = (output = '{}'): CommandState => ({ kind: 'succeeded', output });
 export const failed = (error: string): CommandState => ({ kind: 'failed', exitCode: 1, output: '', error });
@@ -62,6 +67,8 @@ export class World {
   reconciles = true;
   calls = 0;
   #kill: Kill | null = null;
+  /** What a joiner takes from the primary component. */
+  #stateUuid = STATE_UUID;
   /** Probes run at the same time: what ends is not what began last. */
   readonly #numbers = new WeakMap<FakeCall, number>();
   #dead = false;
@@ -124,6 +131,10 @@ export class World {
 
   serving(): readonly string[] {
     return [...this.aws.instances.values()].filter((i) => i.state === 'running' && this.#serves(i.id)).map((i) => i.id);
+  }
+
+  stateUuidOf(id: string): string | null {
+    return this.#statusOf(id)?.stateUuid ?? null;
   }
 
   record(incident: string): readonly string[] {
@@ -190,11 +201,16 @@ export class World {
     throw new Error('killed');
   }
 
-  #serves(id: string): boolean {
-    if (this.postgres !== null) return this.postgres.serves(id);
+  #statusOf(id: string): GaleraStatus | null {
     const found = this.aws.probes.get(id);
     const probe = typeof found === 'function' ? found(this.aws.clock.nowMs()) : found;
-    return probe?.kind === 'answered' && probe.status.engine === 'galera' && serves(probe.status);
+    return probe?.kind === 'answered' && probe.status.engine === 'galera' ? probe.status : null;
+  }
+
+  #serves(id: string): boolean {
+    if (this.postgres !== null) return this.postgres.serves(id);
+    const status = this.#statusOf(id);
+    return status !== null && serves(status);
   }
 
   #reconcile(): void {
@@ -251,8 +267,10 @@ export class World {
       return ok();
     });
     script('galera-position', (id) => ok(JSON.stringify(this.positions.get(id) ?? { running: true })));
-    script('galera-bootstrap', (id) => {
-      this.says(id, (atMs) => answered(aStatus({ nodeName: id, clusterSize: 1 }), atMs));
+    script('galera-bootstrap', (id, { NewHistory }) => {
+      if (NewHistory === 'yes') this.#stateUuid = NEW_STATE_UUID;
+      const stateUuid = this.#stateUuid;
+      this.says(id, (atMs) => answered(aStatus({ nodeName: id, clusterSize: 1, stateUuid }), atMs));
       return ok();
     });
   }
@@ -264,7 +282,7 @@ export class World {
       const forMs = atMs - fromMs;
       if (forMs < this.refusesMs) return { kind: 'refused', atMs, tookMs: 1, detail: 'test' };
       if (forMs < this.joinsMs) return answered(aStatus({ nodeName: id, state: 'Joining', ready: false }), atMs);
-      return answered(aStatus({ nodeName: id }), atMs);
+      return answered(aStatus({ nodeName: id, stateUuid: this.#stateUuid }), atMs);
     });
   }
 }

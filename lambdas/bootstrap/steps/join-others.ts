@@ -37,6 +37,6 @@ export const route: Step<BootstrapState> = async (state, context) => {
   const { node, stateUuid, seqno } = chosenOf(state);
   const joined = state.joined.length === 0 ? 'nobody joined' : `${state.joined.join(', ')} joined`;
   const missing = state.notJoined.length === 0 ? '' : `, ${state.notJoined.join(', ')} did not`;
-  const outcome = `bootstrapped from ${node} at ${stateUuid}:${seqno}; ${joined}${missing}`;
+  const outcome = `bootstrapped from ${node} at ${stateUuid}:${seqno}${state.giveUp.length > 0 ? ', a new history since' : ''}; ${joined}${missing}`;
   return { ...(await routed(context, await loadSpec(context), node)), outcome };
 };

@@ -12,10 +12,16 @@ import { DEADLINES, failAfter } from '../../recovery/wait.ts';
 import type { BootstrapState, Position } from '../state.ts';
 import { inPrimary } from './begin.ts';
 
-/** @throws RecoveryError ClaimLost, BrakeEngaged, PrimaryComponentExists, BootstrapFailed. */
+/**
+ * Without those who were given up the cluster may lack transactions that it acknowledged, and would give their numbers again:
+ * it begins a new history then, so that whoever has the old one gets all data anew when it comes back, and the archive begins
+ * a folder of its own (docs/decisions/0027).
+ * @throws RecoveryError ClaimLost, BrakeEngaged, PrimaryComponentExists, BootstrapFailed.
+ */
 export const bootstrap: Step<BootstrapState> = async (state, context) => {
   const { node, stateUuid, seqno } = chosenOf(state);
   const script = { instance: node, document: 'galera-bootstrap' };
+  const isNewHistory = state.giveUp.length > 0;
   const progress = await advance(state, context, async () => {
     const all = await context.ports.instances.ofCluster(context.cluster);
     // The chosen node itself may have been started by a try that was killed before it could say so.
@@ -31,9 +37,12 @@ export const bootstrap: Step<BootstrapState> = async (state, context) => {
       context,
       `bootstrap-${node}`,
       `starts a new primary component on ${node}`,
-      `it holds ${stateUuid}:${seqno}, the newest position of all`,
+      isNewHistory
+        ? `it holds ${stateUuid}:${seqno}, the newest position that is known, and begins a new history, since ${state.giveUp.join(', ')} was given up`
+        : `it holds ${stateUuid}:${seqno}, the newest position of all`,
     );
-    return { ...script, parameters: { StateUuid: stateUuid, Seqno: String(seqno) } };
+    const parameters = { StateUuid: stateUuid, Seqno: String(seqno), NewHistory: isNewHistory ? 'yes' : 'no' };
+    return { ...script, parameters };
   });
   const output = mustSucceed(progress, context, script, 'BootstrapFailed', DEADLINES.bootstrapMs);
   if (output !== null) return { ready: true };

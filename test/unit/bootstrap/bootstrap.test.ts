@@ -5,7 +5,7 @@ import { bootstrapDefinition } from '../../../lib/workflows/bootstrap.ts';
 import { HostOffline } from '../../../lambdas/cloud/ports.ts';
 import { INCIDENT_TAG, REPLACES_TAG } from '../../../lambdas/model/spec.ts';
 import { READER_GROUP, STATE_UUID, aStatus, answered } from '../../fakes/index.ts';
-import { World, failed } from '../../support/recovery-world.ts';
+import { NEW_STATE_UUID, World, failed } from '../../support/recovery-world.ts';
 import type { Run } from '../../support/asl.ts';
 
 const definition = bootstrapDefinition({ functionArn: 'arn:aws:lambda:eu-west-1:123456789012:function:bootstrap' });
@@ -57,7 +57,7 @@ describe('the bootstrap workflow', () => {
     const ended = await run(world);
     expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
     expect(started(world, 'galera-bootstrap')).toEqual([
-      { node: world.node(1).id, parameters: { StateUuid: STATE_UUID, Seqno: '1007' } },
+      { node: world.node(1).id, parameters: { StateUuid: STATE_UUID, Seqno: '1007', NewHistory: 'no' } },
     ]);
     expect(started(world, 'galera-join').map((j) => j.node)).toEqual([world.node(0).id, world.node(2).id]);
     expect(world.serving()).toHaveLength(3);
@@ -263,5 +263,20 @@ describe('the bootstrap workflow refuses', () => {
     expect(world.record('manual-1')).toContain(
       `goes on without ${lost}: accepted in the execution's input: the zone lost power`,
     );
+  });
+
+  it('and begins a new history then, which the others join', async () => {
+    const world = down();
+    const lost = world.node(2).id;
+    world.terminates(lost);
+    const ended = await run(world, [lost]);
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(started(world, 'galera-bootstrap')).toEqual([
+      { node: world.node(1).id, parameters: { StateUuid: STATE_UUID, Seqno: '1007', NewHistory: 'yes' } },
+    ]);
+    expect(world.record('manual-1').join('\n')).toContain(`begins a new history, since ${lost} was given up`);
+    expect(world.serving()).toEqual([world.node(0).id, world.node(1).id]);
+    for (const id of world.serving()) expect(world.stateUuidOf(id)).toBe(NEW_STATE_UUID);
+    expect(world.aws.published[0]?.subject ?? '').toContain(`${world.node(0).id} joined`);
   });
 });
