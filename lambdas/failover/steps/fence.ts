@@ -55,6 +55,7 @@ interface Pass {
 }
 
 async function pass(state: FailoverState, context: StepContext): Promise<Partial<FailoverState>> {
+  const beganMs = context.ports.clock.nowMs();
   const [spec, instances] = await Promise.all([loadSpec(context), context.ports.instances.ofCluster(context.cluster)]);
   const act = `cut the standbys off from ${state.node ?? 'their upstream'}`;
   const ledger = await mayDestroy(context, act);
@@ -73,7 +74,8 @@ async function pass(state: FailoverState, context: StepContext): Promise<Partial
   if (proof !== null && choice.kind === 'candidate') {
     if (choice.loss !== 'bounded') return fenced(context, told, proof);
     const revives = sight.starting.some((id) => id === state.revived);
-    const waits = await othersAreHeard(state, context, unheard(instances, told, ledger.writer), revives);
+    const others = unheard(instances, told, ledger.writer);
+    const waits = await othersAreHeard(state, context, { others, revives, beganMs });
     return waits === null ? fenced(context, told, proof) : { told, ...waits };
   }
   return { told, ...(await otherwise(state, context, { ledger, hosts, sight }, { told, proof })) };
@@ -85,19 +87,21 @@ const unheard = (instances: readonly Instance[], told: FailoverState['told'], ol
 
 /**
  * With a loss that nobody but the declaration allows, any of the others may have what is missing: those that do not answer for a moment,
- * or whose answer was lost, are asked again for a while. `revives`: one recovers from the crash on the lost primary's own volume, which has all. Null: all
+ * or whose answer was lost, are asked again for a while, and once more when that is over: a single question may have taken all of it. `revives`: one recovers from the crash on the lost primary's own volume, which has all. Null: all
  * are heard, or it has been long enough.
  */
 async function othersAreHeard(
   { unheardSinceMs, rounds }: FailoverState,
   context: StepContext,
-  others: readonly string[],
-  revives: boolean,
+  {
+    others,
+    revives,
+    beganMs,
+  }: { readonly others: readonly string[]; readonly revives: boolean; readonly beganMs: number },
 ): Promise<Partial<FailoverState> | null> {
   const mostMs = revives ? PATIENCE_MS : UNHEARD_MS;
-  const nowMs = context.ports.clock.nowMs();
-  const sinceMs = unheardSinceMs ?? nowMs;
-  if (others.length === 0 || nowMs - sinceMs > mostMs) return null;
+  const sinceMs = unheardSinceMs ?? beganMs;
+  if (others.length === 0 || beganMs - sinceMs > mostMs) return null;
   const why = `the best that answers may lack what was acknowledged`;
   await record(context, `unheard-${rounds}`, `waits ${mostMs / 1000} s for ${others.join(', ')}`, why);
   return { ready: false, unheardSinceMs: sinceMs };

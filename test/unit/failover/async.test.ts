@@ -49,6 +49,19 @@ describe('rule 4, async: who answers is heard before anything is given up', () =
     expect(said(world)).toContain(`for ${world.id(AHEAD)}`);
   });
 
+  it('and though one question took all of the time that there is', async () => {
+    const world = oneIsAhead();
+    world.pg.cut(world.id(AHEAD), { plane: true });
+    let asked = 0;
+    world.onCall = async (call) => {
+      if (call.operation !== 'PostgresAdmin.detach' || (asked += 1) !== 2) return;
+      await world.aws.clock.sleep(9000);
+      world.pg.cut(world.id(AHEAD), { plane: false });
+    };
+    await runs(world);
+    expect(world.ledger().writer).toBe(world.id(AHEAD));
+  });
+
   it('and though it still recovers from the crash, on the lost primary’s own volume', async () => {
     const world = new PostgresWorld({ postgres: { durability: 'async' } });
     for (const n of [1, 2]) {
