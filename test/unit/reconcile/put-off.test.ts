@@ -7,7 +7,7 @@ import type { ClusterLedger } from '../../../lambdas/model/ledger.ts';
 import { reconcileBatch } from '../../../lambdas/reconcile/batch.ts';
 import { isCalm, MOST_PUT_OFFS, PUT_OFF_SECONDS } from '../../../lambdas/reconcile/put-off.ts';
 import { DEFAULT_QUOTAS } from '../../../lib/capabilities/reconcile.ts';
-import { FakeAws, FakeClock, fakeCloud, healthyCluster, READER_GROUP, WRITER_GROUP } from '../../fakes/index.ts';
+import { aSpec, FakeAws, FakeClock, fakeCloud, healthyCluster, READER_GROUP, WRITER_GROUP } from '../../fakes/index.ts';
 
 /** Three nodes serve, the first is the writer, and other clusters have used up what there is. */
 async function pressed() {
@@ -88,6 +88,27 @@ it('what a person has asked for comes back as such when AWS does not answer', as
   await ask('operate-release-brake-7');
   expect(aws.callsOf('ReconcileRequests.sendLater')[0]?.args[2]).toMatch(/^operate-due-/);
   expect(cloud.metrics.total('LooksPutOff')).toBe(0);
+});
+
+describe('a record in Route 53', () => {
+  it('is left for a later look while others come first, when the writer has a target group besides', async () => {
+    const { aws, ask } = await pressed();
+    await ask('operate-now');
+    expect(aws.callsOf('DnsZones.read')).toEqual([]);
+    expect(aws.callsOf('ReconcileRequests.sendLater')).toHaveLength(1);
+    await aws.clock.advance(20_000);
+    await ask('operate-later');
+    expect(aws.callsOf('DnsZones.read')).toHaveLength(1);
+  });
+
+  it('is not, when writes have no other way', async () => {
+    const { aws, ask } = await pressed();
+    const spec = aSpec();
+    const endpoints = spec.endpoints.filter((e) => e.kind === 'dns' || e.route !== 'writer');
+    aws.specs.set(spec.name, { ...spec, endpoints });
+    await ask('operate-now');
+    expect(aws.callsOf('DnsZones.read')).toHaveLength(1);
+  });
 });
 
 describe('writes wait', () => {
