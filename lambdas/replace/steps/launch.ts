@@ -5,6 +5,7 @@ import { INCIDENT_TAG, REPLACES_TAG } from '../../model/spec.ts';
 import type { ClusterSpec } from '../../model/spec.ts';
 import type { ClusterLedger, PlannedLaunch } from '../../model/ledger.ts';
 import type { Instance, Node } from '../../model/view.ts';
+import { GivesWay } from '../../recovery/give-way.ts';
 import { holdClaim, mayDestroy } from '../../recovery/guard.ts';
 import { isLive, isOurs } from '../../recovery/nodes.ts';
 import { isRefusal } from '../../recovery/refusal.ts';
@@ -42,17 +43,21 @@ export const clientToken = (execution: string, plan: PlannedLaunch): string =>
 /**
  * What is launched is on the claim before EC2 is asked for it. A repeated step asks for that again, whatever zones and
  * volumes look like by now, since the try before may have launched it, though EC2 does not describe it yet.
- * @throws RecoveryError ClaimLost; LaunchFailed when no zone of the cluster has room, or EC2 refuses.
+ * @throws RecoveryError ClaimLost; LaunchFailed when no zone of the cluster has room, or EC2 refuses. GivesWay.
  */
 export const launch: Step<ReplaceState> = async (state, context) => {
   const spec = await loadSpec(context);
-  const planned = plannedFor(state, await holdClaim(context));
+  const ledger = await holdClaim(context);
+  const planned = plannedFor(state, ledger);
   const all = await context.ports.instances.ofCluster(spec.name);
   const zone = state.lost?.zone ?? null;
   const volume = planned === null ? await usableVolume(state, context) : volumeOf(state, planned);
   const { known, useless } = await alreadyThere(state, context, spec, all, volume);
   const live = all.filter((i) => isLive(i) && i.id !== state.node);
-  if (known === null) await giveBack(context, useless);
+  if (known === null) {
+    isStillLost(state, ledger, all);
+    await giveBack(context, useless);
+  }
   const found =
     known === null
       ? await launchSomewhere(state, context, spec, chooseSubnets(spec.subnets, live, zone), { planned, volume })
@@ -69,6 +74,17 @@ export const launch: Step<ReplaceState> = async (state, context) => {
   const seed = kept === null ? withoutVolume(spec) : 'volume';
   return { joiner: joiner.id, volume: kept, seed, archive: null, path: 'on', command: null };
 };
+
+/**
+ * EC2 may have refused to launch for minutes, in which a person has started the lost node again: it is fenced no more (safety rule 3), and what is to be done about it
+ * is decided anew. A start of before the claim is an old answer of EC2.
+ */
+function isStillLost({ node }: ReplaceState, { claim }: ClusterLedger, all: readonly Instance[]): void {
+  const instance = all.find((i) => i.id === node);
+  if (instance?.state !== 'running' || instance.launchedAtMs <= (claim?.claimedAtMs ?? 0)) return;
+  const startedAt = new Date(instance.launchedAtMs).toISOString();
+  throw new GivesWay(`${instance.id} was started again at ${startedAt}: nothing is launched in its place`);
+}
 
 /** The claim's launch, if it is for this lost node: a failover may have launched for another one before. */
 const plannedFor = (state: ReplaceState, { claim }: ClusterLedger): PlannedLaunch | null =>

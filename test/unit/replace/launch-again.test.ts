@@ -1,5 +1,6 @@
 /** A Launch step that is repeated: the try before may have launched, and EC2 does not describe it yet. */
 import { describe, expect, it } from 'vitest';
+import { CloudUnavailable } from '../../../lambdas/cloud/ports.ts';
 import { INCIDENT_TAG, REPLACES_TAG } from '../../../lambdas/model/spec.ts';
 import { UNUSABLE_TAG } from '../../../lambdas/model/volume.ts';
 import { World } from '../../support/recovery-world.ts';
@@ -114,6 +115,29 @@ describe('a Launch step that was killed after EC2 had launched', () => {
     expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
     expect(stateAtLaunch).toEqual(gone ? ['shutting-down'] : []);
     expect(world.serving().includes(early.id)).toBe(!gone);
+  });
+
+  it.each([
+    ['lets go when a person has started the lost node again meanwhile', 60_000, 'Withdraw'],
+    ['goes on when that is only an old answer of EC2', -60_000, 'Launch'],
+  ])('%s', async (_, startedMs, visited) => {
+    const world = new World();
+    const lost = world.node(2);
+    world.terminates(lost.id);
+    const { instances } = world.cloud;
+    const launch = instances.launch.bind(instances);
+    let refused = false;
+    instances.launch = (request) => {
+      if (refused) return launch(request);
+      refused = true;
+      const launchedAtMs = (world.ledger().claim?.claimedAtMs ?? 0) + startedMs;
+      world.aws.instances.set(lost.id, { ...lost, state: 'running', launchedAtMs });
+      return Promise.reject(new CloudUnavailable('ec2:RunInstances failed after 4 attempts: Throttling'));
+    };
+    const ended = await run(world, 'replace', lost);
+    expect(ended.visited).toContain(visited);
+    expect(world.launched()).toHaveLength(startedMs > 0 ? 0 : 1);
+    expect(world.ledger().claim).toBeNull();
   });
 
   it('has written on the claim what it launches before EC2 is asked', async () => {
