@@ -43,6 +43,8 @@ describe('where a shipper goes on', () => {
   it('is first the hole before a slot that was made anew, for another node may have its log, and then the end', async () => {
     expect(await waysWith(0x7000, ...HOLE)).toEqual(['0/4F80', '0/6000']);
     expect(await waysWith(0x5010, ...HOLE)).toEqual(['0/4F80', '0/6000']);
+    // At the very end of an object, as if it had been confirmed.
+    expect(await waysWith(0x6000, ...HOLE)).toEqual(['0/4F80', '0/6000']);
   });
 
   it('is each of several holes in turn', async () => {

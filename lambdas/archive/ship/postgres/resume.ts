@@ -31,9 +31,9 @@ const MOST_HOLES = 8;
  * - With nothing at `kept`: the end of what the bucket has before it, or, when it has nothing at all, the border before
  *   `kept`: segments are kept whole.
  *
- * What lies before a place that a shipper has confirmed is in the bucket, and such a place is the end of an object. A slot that was
- * made anew, because it was lost or missing, stands elsewhere: there may be a hole before it too, which this node or another can
- * still fill. Once the shipper had gone on behind it, the slots of the others would be moved beyond it, and that log be lost.
+ * A shipper confirms a place when all before it is in the bucket. But a slot that was made anew, because it was lost or missing, stands wherever its node was, which
+ * may be the very end of an object (seed 110 of the simulator): there may be a hole before it too, which this node or another can still fill. Once the shipper had gone
+ * on behind it, the slots of the others would be moved beyond it, and that log be lost. So each go looks back: one listing.
  */
 export async function resumeFrom(
   bucket: ArchiveBucket,
@@ -52,8 +52,7 @@ export async function resumeFrom(
     return [...(await holesBefore(bucket, place, path, before, border)), before];
   }
   const end = { ...chain.end, coveredMs: chain.coveredMs };
-  const isConfirmed = near.some((o) => lsnBytes(o.end) === at);
-  return isConfirmed ? [end] : [...(await holesBefore(bucket, place, path, { ...end, lsn: from }, border)), end];
+  return [...(await holesBefore(bucket, place, path, { ...end, lsn: from }, border)), end];
 }
 
 /** Beginnings of the holes that may have been left before a place which the bucket's objects reach. */
