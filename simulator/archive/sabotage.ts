@@ -54,7 +54,7 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'take the word of a writer that was replaced',
-    caughtBy: 18,
+    caughtBy: 312,
     breaks: ['archive'],
     spoil: (w) => {
       const first = new WeakMap<object, unknown>();

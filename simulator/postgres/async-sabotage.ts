@@ -56,7 +56,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'async: note only once where the primary is',
-    caughtBy: 2500,
+    caughtBy: 5960,
     breaks: ['writes'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) =>
