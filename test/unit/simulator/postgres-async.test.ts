@@ -1,42 +1,14 @@
 /** Nights of clusters whose primary waits for nobody: the model, and that each rule sees what breaks it. */
 import { describe, expect, it } from 'vitest';
-import type { DbCredentials } from '../../../lambdas/cloud/ports.ts';
 import { parseSpec } from '../../../lambdas/model/spec.ts';
-import { SimPostgres } from '../../../simulator/postgres/cluster.ts';
 import { isAsync, postgresSpec } from '../../../simulator/postgres/spec.ts';
 import { simulate } from '../../../simulator/simulate.ts';
-import { World } from '../../../simulator/world.ts';
+import type { World } from '../../../simulator/world.ts';
+import { CREDENTIALS, pass, started, target } from '../../support/simulated-postgres.ts';
+import type { Started } from '../../support/simulated-postgres.ts';
 
-const CREDENTIALS: DbCredentials = { user: 'rejoin', password: 'fake' };
 const FAILOVER = { name: 'test', execution: 'arn:aws:states:eu-west-1:1:execution:failover:x' };
 const SWITCHOVER = { name: 'test', execution: 'arn:aws:states:eu-west-1:1:execution:switchover:x' };
-
-interface Started {
-  readonly world: World;
-  readonly pg: SimPostgres;
-  readonly primary: string;
-  readonly replicas: readonly [string, string];
-}
-
-/** Seed 10: ten writes may be missing. The plane is off: nobody mends anything. */
-async function started(seed = 10): Promise<Started> {
-  const world = new World(seed, 'postgres');
-  world.planeOn = false;
-  const { database } = world;
-  if (!(database instanceof SimPostgres)) throw new Error('the world has another database');
-  database.sluggish = 0;
-  await pass(world, 3000);
-  const [primary = '', a = '', b = ''] = world.instancesOf().map((i) => i.id);
-  return { world, pg: database, primary, replicas: [a, b] };
-}
-
-const pass = (world: World, ms: number): Promise<boolean> => world.clock.run(world.clock.nowMs() + ms);
-
-const target = (world: World, instanceId: string) => ({
-  instanceId,
-  host: world.addressOf(instanceId) ?? '',
-  port: world.spec.engine.port,
-});
 
 /** As the plane would: the ledger names it, then it is promoted; the rules look right before. */
 async function promote(world: World, id: string, actor = FAILOVER): Promise<void> {
@@ -91,7 +63,7 @@ describe('one night of five of PostgreSQL', () => {
 
 describe('an asynchronous primary', () => {
   it('acknowledges alone', async () => {
-    const { world, pg, replicas } = await started();
+    const { world, pg, replicas } = await started(10);
     for (const id of replicas) world.isolated.add(id);
     const before = pg.writes;
     await pass(world, 3000);
@@ -101,14 +73,14 @@ describe('an asynchronous primary', () => {
 
 describe('the rules see', () => {
   it('rule 3: a promotion while EC2 says running of a primary whose process is gone', async () => {
-    const night = await started();
+    const night = await started(10);
     night.pg.crash(night.primary);
     await promote(night.world, night.replicas[0]);
     expect(broken(night.world, '3')).toContain(`of the primary ${night.primary} EC2 says running`);
   });
 
   it('and none of it when EC2 has ended the primary', async () => {
-    const night = await started();
+    const night = await started(10);
     seen(night);
     ends(night);
     await promote(night.world, night.replicas[0]);
@@ -116,7 +88,7 @@ describe('the rules see', () => {
   });
 
   it('writes: a candidate behind the other one, which could be asked', async () => {
-    const night = await started();
+    const night = await started(10);
     const [behind, ahead] = night.replicas;
     hold(night, behind);
     await pass(night.world, 3000);
@@ -131,7 +103,7 @@ describe('the rules see', () => {
     ['as much as is allowed', 8000, ''],
     ['more than is allowed', 16_000, 'before the place where the primary was seen'],
   ])('writes: a candidate that lacks %s', async (_, ms, what) => {
-    const night = await started();
+    const night = await started(10);
     hold(night, ...night.replicas);
     await pass(night.world, ms);
     seen(night);
@@ -143,7 +115,7 @@ describe('the rules see', () => {
   });
 
   it('writes: that the plane had the time to see more than the ledger has', async () => {
-    const night = await started();
+    const night = await started(10);
     seen(night);
     night.world.planeOn = true;
     hold(night, ...night.replicas);
@@ -157,7 +129,7 @@ describe('the rules see', () => {
   });
 
   it('writes: any loss by a switchover', async () => {
-    const night = await started();
+    const night = await started(10);
     hold(night, ...night.replicas);
     await pass(night.world, 2000);
     seen(night);
@@ -168,7 +140,7 @@ describe('the rules see', () => {
   });
 
   it('writes: that what was lost takes writes again', async () => {
-    const night = await started();
+    const night = await started(10);
     hold(night, ...night.replicas);
     await pass(night.world, 3000);
     seen(night);

@@ -1,39 +1,9 @@
 /** The model of PostgreSQL that the nights are about. */
 import { describe, expect, it } from 'vitest';
-import type { DbCredentials } from '../../../lambdas/cloud/ports.ts';
 import { AcknowledgedWrites } from '../../../simulator/postgres/acknowledged.ts';
-import { SimPostgres } from '../../../simulator/postgres/cluster.ts';
-import { World } from '../../../simulator/world.ts';
+import type { World } from '../../../simulator/world.ts';
 import type { LogEntry } from '../../fakes/postgres-cluster.ts';
-
-const CREDENTIALS: DbCredentials = { user: 'rejoin', password: 'fake' };
-
-interface Started {
-  readonly world: World;
-  readonly pg: SimPostgres;
-  readonly primary: string;
-  readonly replicas: readonly [string, string];
-}
-
-/** The plane is off: nobody mends anything. */
-async function started(): Promise<Started> {
-  const world = new World(1, 'postgres');
-  world.planeOn = false;
-  const { database } = world;
-  if (!(database instanceof SimPostgres)) throw new Error('the world has another database');
-  database.sluggish = 0;
-  await pass(world, 3000);
-  const [primary = '', a = '', b = ''] = world.instancesOf().map((i) => i.id);
-  return { world, pg: database, primary, replicas: [a, b] };
-}
-
-const pass = (world: World, ms: number): Promise<boolean> => world.clock.run(world.clock.nowMs() + ms);
-
-const target = (world: World, instanceId: string) => ({
-  instanceId,
-  host: world.addressOf(instanceId) ?? '',
-  port: world.spec.engine.port,
-});
+import { CREDENTIALS, pass, started, target } from '../../support/simulated-postgres.ts';
 
 const promote = async (world: World, id: string): Promise<void> => {
   const { admin } = world.side;
@@ -46,7 +16,7 @@ const violations = (world: World): readonly string[] => world.guard.violations.m
 
 describe('acknowledgements', () => {
   it('come while one of two replicas streams, and not from a primary that reaches none', async () => {
-    const { world, pg, replicas } = await started();
+    const { world, pg, replicas } = await started(1);
     const [a, b] = replicas;
     world.isolated.add(a);
     const before = pg.writes;
@@ -60,7 +30,7 @@ describe('acknowledgements', () => {
   });
 
   it('wait while the only replica of the set hangs, and come when it is thawed', async () => {
-    const { world, pg, replicas } = await started();
+    const { world, pg, replicas } = await started(1);
     world.isolated.add(replicas[0]);
     pg.hang(replicas[1]);
     const before = pg.writes;
@@ -74,7 +44,7 @@ describe('acknowledgements', () => {
 
 describe('a standby that says nothing', () => {
   it('is shown by its primary until wal_sender_timeout', async () => {
-    const { world, pg, primary, replicas } = await started();
+    const { world, pg, primary, replicas } = await started(1);
     pg.hang(replicas[0]);
     await pass(world, 3000);
     expect(pg.status(primary).standbys.map((s) => s.node)).toContain(replicas[0]);
@@ -85,7 +55,7 @@ describe('a standby that says nothing', () => {
 
 describe('the rules see', () => {
   it('a promotion beside a primary that can acknowledge', async () => {
-    const { world, pg, primary, replicas } = await started();
+    const { world, pg, primary, replicas } = await started(1);
     const rules = world.side.rules;
     await world.side.admin?.detach(target(world, replicas[0]), CREDENTIALS);
     const actor = { name: 'test', execution: null } as never;
@@ -95,7 +65,7 @@ describe('the rules see', () => {
   });
 
   it('two timelines that are written, and a primary without what was acknowledged', async () => {
-    const { world, pg, replicas } = await started();
+    const { world, pg, replicas } = await started(1);
     const [behind, other] = replicas;
     pg.heldUntilMs.set(behind, world.clock.nowMs() + 4000);
     await pass(world, 3000);
@@ -108,7 +78,7 @@ describe('the rules see', () => {
 
 describe('base backups', () => {
   it('break off with their donor, and leave nothing that could be started', async () => {
-    const { world, pg, primary, replicas } = await started();
+    const { world, pg, primary, replicas } = await started(1);
     const [donor, joiner] = replicas;
     pg.stop(joiner);
     const parameters = { Primary: world.addressOf(primary) ?? '', Donor: world.addressOf(donor) ?? '' };
