@@ -9,7 +9,7 @@ import { GivesWay } from '../../recovery/give-way.ts';
 import { holdClaim, mayDestroy } from '../../recovery/guard.ts';
 import { isLive, isOurs } from '../../recovery/nodes.ts';
 import { isRefusal } from '../../recovery/refusal.ts';
-import { look } from '../../recovery/serving.ts';
+import { look, servingOf } from '../../recovery/serving.ts';
 import { loadSpec, record } from '../../recovery/step.ts';
 import type { Step, StepContext } from '../../recovery/step.ts';
 import { chooseSubnets } from '../choose-zone.ts';
@@ -56,6 +56,8 @@ export const launch: Step<ReplaceState> = async (state, context) => {
   const live = all.filter((i) => isLive(i) && i.id !== state.node);
   if (known === null) {
     isStillLost(state, ledger, all);
+    // What may be launched already, though EC2 does not describe it yet, is gone on with.
+    if (planned === null) await isStillNeeded(state, context, spec, live);
     await giveBack(context, useless);
   }
   const found =
@@ -84,6 +86,25 @@ function isStillLost({ node }: ReplaceState, { claim }: ClusterLedger, all: read
   if (instance?.state !== 'running' || instance.launchedAtMs <= (claim?.claimedAtMs ?? 0)) return;
   const startedAt = new Date(instance.launchedAtMs).toISOString();
   throw new GivesWay(`${instance.id} was started again at ${startedAt}: nothing is launched in its place`);
+}
+
+/**
+ * Since this was begun, as many may have come to serve as are declared: a person has started others again, or the place was taken before a rejoin failed. What is
+ * fenced is retired as a left-over then (docs/decisions/0019). What is replaced by plan is wanted whatever serves.
+ */
+async function isStillNeeded(
+  { mode, node }: ReplaceState,
+  context: StepContext,
+  spec: ClusterSpec,
+  live: readonly Instance[],
+): Promise<void> {
+  if (mode === 'roll' || live.length < spec.nodes) return;
+  const there = await servingOf(context, spec, live);
+  if (there.length < spec.nodes) return;
+  const who = there.map((n) => n.instance.id).join(', ');
+  throw new GivesWay(
+    `${there.length} nodes serve (${who}), ${spec.nodes} are declared: nothing is launched ${node === null ? 'besides' : `in place of ${node}`}`,
+  );
 }
 
 /** The claim's launch, if it is for this lost node: a failover may have launched for another one before. */
