@@ -135,7 +135,7 @@ export class ControlPlane extends Construct {
     const shared = { foundation, network, ledger: this.ledger, signals, reconcile };
 
     this.workflows = recoveryWorkflows(this, { ...shared, documents: this.documents });
-    this.signals = new Signals(this, 'Signals', { foundation, signals, reconcile });
+    this.signals = new Signals(this, 'Signals', { foundation, signals, reconcile, quotas: props.quotas });
     this.signals.listen('WorkflowState', endOf(this.workflows));
     this.reconcile = new Reconcile(this, 'Reconcile', { ...shared, workflows: this.workflows, quotas: props.quotas });
     this.watch = new Watch(this, 'Watch', {

@@ -2,7 +2,7 @@
 import { bootstrapping } from '../lambdas/bootstrap/steps.ts';
 import { machineOf } from '../lambdas/cloud/aws-workflows.ts';
 import type { MachineName } from '../lambdas/cloud/aws-workflows.ts';
-import { paceOf } from '../lambdas/cloud/pace.ts';
+import { paceOf, signalsPaceOf } from '../lambdas/cloud/pace.ts';
 import type { Pace } from '../lambdas/cloud/ports.ts';
 import { failover } from '../lambdas/failover/steps.ts';
 import type { RecoveryInput } from '../lambdas/model/recovery.ts';
@@ -18,6 +18,7 @@ import { receive } from '../lambdas/signals/receive.ts';
 import { switchover } from '../lambdas/switchover/steps.ts';
 import { Watch } from '../lambdas/watch/watch.ts';
 import { DEFAULT_QUOTAS } from '../lib/capabilities/reconcile.ts';
+import { SIGNALS_ENVIRONMENTS } from '../lib/capabilities/signals.ts';
 import { failoverDefinition } from '../lib/workflows/failover.ts';
 import { bootstrapDefinition } from '../lib/workflows/bootstrap.ts';
 import { replaceDefinition } from '../lib/workflows/replace.ts';
@@ -40,8 +41,15 @@ interface ReconcileMemory {
 /** It looks several times a second when much happens, and an environment lives for hours. */
 const RECONCILE_ENDED = 0.02;
 
-/** As the construct gives it. */
+/** What an environment of signals remembers. */
+interface SignalsMemory {
+  readonly memory: Memory;
+  readonly pace: Pace;
+}
+
+/** As the constructs give it. */
 const PACE = JSON.stringify(DEFAULT_QUOTAS);
+const SIGNALS_PACE = JSON.stringify({ ...DEFAULT_QUOTAS, environments: SIGNALS_ENVIRONMENTS });
 
 const MACHINE = { functionArn: 'arn:aws:lambda:eu-west-1:123456789012:function:step' };
 const DEFINITIONS = {
@@ -63,7 +71,7 @@ const WATCH_TICK_MS = 500;
 export class Functions {
   readonly #world: World;
   readonly #actors = new Set<Actor>();
-  readonly #signals: Warm<Memory>;
+  readonly #signals: Warm<SignalsMemory>;
   readonly #reconciles: Warm<ReconcileMemory>;
   readonly #running = new Set<string>();
   readonly #aborted = new Set<string>();
@@ -79,7 +87,10 @@ export class Functions {
 
   constructor(world: World) {
     this.#world = world;
-    this.#signals = new Warm(world, () => new Memory(`signals-${world.aws.nextNumber()}`));
+    this.#signals = new Warm(world, () => ({
+      memory: new Memory(`signals-${world.aws.nextNumber()}`),
+      pace: signalsPaceOf(world.clock, SIGNALS_PACE),
+    }));
     this.#reconciles = new Warm(
       world,
       () => {
@@ -94,8 +105,10 @@ export class Functions {
   }
 
   signals(batch: readonly Message[]): Promise<readonly string[]> {
-    return this.#signals.serve((memory) =>
-      this.#invoke('signals', null, SIGNALS_TIMEOUT_MS, (ports) => receive(recordsOf(batch), ports, memory)),
+    return this.#signals.serve(({ memory, pace }) =>
+      this.#invoke('signals', null, SIGNALS_TIMEOUT_MS, (ports) =>
+        receive(recordsOf(batch), { ...ports, pace }, memory),
+      ),
     );
   }
 

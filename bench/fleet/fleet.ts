@@ -73,7 +73,7 @@ export function fleetOptions(raw: RawFleetOptions): FleetOptions {
 const METHOD = [
   'real: the code of signals, reconcile and watch; fake: AWS, in memory, with the contract that the adapters keep too',
   'CPU: user and system of this process, the fakes in it; each burst on a fresh fleet of Galera clusters of three nodes, 1 % of the nodes gone',
-  'together: the burst lies in the queue when the first function starts, and what is asked for one cluster gathers in its message group until all of it is read; flowing: it is reconciled while it is read; apart: each message is dealt with before the next one comes, and time stands still',
+  'together: the burst lies in the queue when the first function starts, and what is asked for one cluster gathers in its message group until all of it is read; flowing: it is reconciled while it is read; apart: each message is dealt with before the next one comes, and time stands still, but for launches that wait for their turn',
   'in both of the former as many environments of each function as the mapping of its queue allows (two), and a call to AWS takes 25 ms of virtual time',
   'calls: requests to AWS that the adapters would make, page after page without retries; secrets are kept by the adapter and not counted',
   'quiet fleet: one period of the sweep (3 minutes) of virtual time after a first minute, clusters without an archive, nothing fails; a bucket for each API with its burst, full at first',

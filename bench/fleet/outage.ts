@@ -7,7 +7,7 @@
  * so that a dead writer is sent to until it is deregistered). A person releases the brake when it has been engaged for a minute. Each
  * replacement is followed until its launch.
  */
-import { ratesOf, Turns } from '../../lambdas/cloud/pace.ts';
+import { ratesOf, signalsRatesOf, Turns } from '../../lambdas/cloud/pace.ts';
 import { CloudUnavailable } from '../../lambdas/cloud/ports.ts';
 import { operate } from '../../lambdas/operate/operate.ts';
 import { reconcileBatch } from '../../lambdas/reconcile/batch.ts';
@@ -84,7 +84,11 @@ class Outage {
     const { aws, requests } = this.fleet;
     this.dead = new Set([...aws.instances.values()].filter((i) => i.zone === ZONE).map((i) => i.id));
     this.throttle = throttled(this.fleet, this.clock, this.random, limitsWith(quota));
-    const memory = new Memory('environment');
+    const signalsRates = signalsRatesOf({ ...quota, environments: SIGNALS_ENVIRONMENTS });
+    const readers = Array.from({ length: SIGNALS_ENVIRONMENTS }, (_, n) => ({
+      memory: new Memory(`environment-${n}`),
+      ports: { ...this.fleet.ports, pace: new Turns(this.clock, signalsRates) },
+    }));
     const source = {
       take: (most: number) => this.#signals.splice(0, most),
       finish: (batch: readonly SignalRecord[], failed: readonly string[]) => {
@@ -95,7 +99,10 @@ class Outage {
     this.#reading = new Mapping(
       this.clock,
       source,
-      (batch) => receive(batch, this.fleet.ports, memory),
+      (batch, environment) => {
+        const { memory, ports } = readers[environment] as (typeof readers)[number];
+        return receive(batch, ports, memory);
+      },
       SIGNALS_ENVIRONMENTS,
     );
     const groups = {

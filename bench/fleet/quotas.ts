@@ -8,6 +8,7 @@ export interface Quota {
   readonly environments: number;
   readonly describesPerSecond: number;
   readonly registrationsPerSecond: number;
+  readonly loadBalancingPerSecond: number;
   readonly instancesPerSecond: number;
 }
 
@@ -17,6 +18,7 @@ export const DEFAULT_QUOTA: Quota = DEFAULT_QUOTAS;
 export const RAISED_QUOTA: Quota = {
   describesPerSecond: 60,
   registrationsPerSecond: 40,
+  loadBalancingPerSecond: 100,
   instancesPerSecond: 60,
   environments: 7,
 };
@@ -32,4 +34,5 @@ export const limitsWith = (quota: Quota): Limits => ({
     ...LIMITS['elasticloadbalancing:RegisterTargets'],
     perSecond: quota.registrationsPerSecond,
   },
+  'elasticloadbalancing:all': { ...LIMITS['elasticloadbalancing:all'], perSecond: quota.loadBalancingPerSecond },
 });

@@ -5,7 +5,7 @@
  * message group and are one reconcile together, and what has waited for long may be answered already.
  * `together`: the burst lies in the queue when the first function starts, and its requests gather until all of it is read.
  * `flowing`: it lies in the queue, too, and is reconciled while it is read, as it would be at AWS.
- * `apart`: each request finds its group empty, as when the messages come one by one; time stands still.
+ * `apart`: each request finds its group empty, as when the messages come one by one; time stands still, but for launches that wait for their turn.
  */
 import { Memory } from '../../lambdas/signals/memory.ts';
 import { receive, type SignalRecord } from '../../lambdas/signals/receive.ts';
@@ -144,8 +144,7 @@ export async function storm({ messages: count, clusters, meeting }: Storm, seed:
   if (meeting !== 'apart')
     fleet.aws.before = (call) => clock.sleep(CALL_MS * apiCalls(call, { clusters: fleet.size }).length);
   const before = process.cpuUsage();
-  if (meeting === 'apart') await meet(course, meeting);
-  else await inTime(clock, meet(course, meeting));
+  await inTime(clock, meet(course, meeting));
   const { user, system } = process.cpuUsage(before);
   const malformed = records.filter(({ body }) => body.startsWith('{"not"')).length;
   if (course.returned !== malformed)

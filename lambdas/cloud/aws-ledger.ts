@@ -21,6 +21,7 @@ import {
   toLedger,
   toOpenIncident,
 } from './ledger-items.ts';
+import { takeLaunch } from './ledger-launches.ts';
 import { everyFailure, readBoth } from './ledger-reads.ts';
 import { syncRefusal, syncUpdate } from './ledger-sync.ts';
 import { Conflict } from './ports.ts';
@@ -253,5 +254,7 @@ export function awsLedger(dynamodb: Lazy<DynamoDBClient>, table: string, clock: 
         values: { ':no': false, ':by': by, ':at': atMs },
       });
     },
+
+    takeLaunch: (turn) => takeLaunch(dynamodb, table, turn),
   };
 }

@@ -39,6 +39,7 @@ export const incidentKey = (cluster: string, incident: string): Key =>
   key(`cluster#${cluster}`, `incident#${incident}`);
 export const leaseKey = (cluster: string, what: string): Key => key(`cluster#${cluster}`, `lease#${what}`);
 export const brakeKey: Key = key(FLEET, 'brake');
+export const launchesKey: Key = key(FLEET, 'launches');
 export const failureKey = (f: FleetFailure): Key => key(FLEET, `${FAILURE}${f.cluster}#${f.node}`);
 
 export const suspicionOf = (node: string): string => `suspicion#${node}`;

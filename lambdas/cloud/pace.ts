@@ -11,19 +11,25 @@ export interface Rate {
   readonly perSecond: number;
 }
 
-export type Rates = Readonly<Record<Turn, Rate>>;
+/** Those that have turns, and `balancing`: every call of Elastic Load Balancing, of which the turns of both its kinds take too. */
+type Bucket = Turn | 'balancing';
+
+export type Rates = Readonly<Record<Bucket, Rate>>;
 
 /** Nobody waits longer for a turn: a reconcile ends well within its function's 20 s, and comes back. */
 export const LONGEST_WAIT_MS = 5000;
 
 /** What every look asks for. */
-const SHARED: readonly Turn[] = ['describe', 'register', 'instances'];
+const SHARED: readonly Bucket[] = ['describe', 'register', 'balancing', 'instances'];
+
+const bucketsOf = (kind: Turn): readonly Bucket[] =>
+  kind === 'describe' || kind === 'register' ? [kind, 'balancing'] : [kind];
 
 export class Turns implements Pace {
   readonly #clock: Clock;
   readonly #rates: Rates;
   /** When each bucket will be, or was, full again. */
-  readonly #fullAtMs = new Map<Turn, number>();
+  readonly #fullAtMs = new Map<Bucket, number>();
   /** When half of each shared burst will be, or was, there again. */
   #shortUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -34,16 +40,17 @@ export class Turns implements Pace {
 
   async turn(kind: Turn, count = 1): Promise<void> {
     if (count === 0) return;
-    const { waitMs, fullAtMs } = this.#cost(kind, count);
+    const costs = bucketsOf(kind).map((bucket) => this.#cost(bucket, count));
+    const waitMs = Math.max(...costs.map((c) => c.waitMs));
     if (waitMs > LONGEST_WAIT_MS) throw new CloudUnavailable(`${kind}: no turn within ${LONGEST_WAIT_MS / 1000} s`);
-    this.#take(kind, fullAtMs);
+    for (const cost of costs) this.#take(cost);
     if (waitMs > 0) await this.#clock.sleep(waitMs);
   }
 
   may(kind: Turn): boolean {
-    const { waitMs, fullAtMs } = this.#cost(kind, 1);
-    if (waitMs > 0) return false;
-    this.#take(kind, fullAtMs);
+    const costs = bucketsOf(kind).map((bucket) => this.#cost(bucket, 1));
+    if (costs.some((c) => c.waitMs > 0)) return false;
+    for (const cost of costs) this.#take(cost);
     return true;
   }
 
@@ -51,21 +58,27 @@ export class Turns implements Pace {
     return this.#clock.nowMs() < this.#shortUntilMs + withinMs;
   }
 
-  #take(kind: Turn, fullAtMs: number): void {
-    this.#fullAtMs.set(kind, fullAtMs);
-    const { burst, perSecond } = this.#rates[kind];
-    if (!SHARED.includes(kind)) return;
+  #take({ bucket, fullAtMs }: Cost): void {
+    this.#fullAtMs.set(bucket, fullAtMs);
+    const { burst, perSecond } = this.#rates[bucket];
+    if (!SHARED.includes(bucket)) return;
     const halfAtMs = fullAtMs - (burst / 2 / perSecond) * 1000;
     // One of which more than half is left was not short: whoever asks how it was lately must not hear so.
     if (halfAtMs > this.#clock.nowMs()) this.#shortUntilMs = Math.max(this.#shortUntilMs, halfAtMs);
   }
 
-  #cost(kind: Turn, count: number): { readonly waitMs: number; readonly fullAtMs: number } {
-    const { burst, perSecond } = this.#rates[kind];
+  #cost(bucket: Bucket, count: number): Cost {
+    const { burst, perSecond } = this.#rates[bucket];
     const nowMs = this.#clock.nowMs();
-    const fullAtMs = Math.max(nowMs, this.#fullAtMs.get(kind) ?? nowMs) + (count / perSecond) * 1000;
-    return { fullAtMs, waitMs: Math.max(0, Math.ceil(fullAtMs - nowMs - (burst / perSecond) * 1000)) };
+    const fullAtMs = Math.max(nowMs, this.#fullAtMs.get(bucket) ?? nowMs) + (count / perSecond) * 1000;
+    return { bucket, fullAtMs, waitMs: Math.max(0, Math.ceil(fullAtMs - nowMs - (burst / perSecond) * 1000)) };
   }
+}
+
+interface Cost {
+  readonly bucket: Bucket;
+  readonly waitMs: number;
+  readonly fullAtMs: number;
 }
 
 const positive = z.number().check(z.positive());
@@ -73,6 +86,7 @@ const schema = z.object({
   environments: z.int().check(z.positive()),
   describesPerSecond: positive,
   registrationsPerSecond: positive,
+  loadBalancingPerSecond: positive,
   instancesPerSecond: positive,
 });
 
@@ -86,13 +100,18 @@ export function paceConfig(text: string): PaceConfig {
   throw new Error(`PACE is ${text}: ${parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ')}`);
 }
 
-/** Of what an account has, reconcile leaves a tenth to others, of DescribeInstances more: signals, watch and workflows ask too. */
+/** Of what an account has, reconcile leaves a tenth to others; of what signals, watch and workflows ask for too, more. */
 const SHARE = 0.9;
+const SHARE_OF_SPECS = 0.75;
 const SHARE_OF_INSTANCES = 0.6;
+const SHARE_OF_SIGNALS = 0.25;
+
+/** Of a new account: at once, of DescribeInstances with filters. Both functions take less, so that all that waits has a turn soon. */
+const INSTANCES_AT_ONCE = 30;
 
 /**
  * One environment's share. Bursts are those of a new account (simulator/aws/limits.ts names AWS's pages); those of quotas that were raised may be larger.
- * Executions are asked for when they are started, too; launches leave room for tries that are repeated: RunInstances takes five at once, and then two a second.
+ * Executions are asked for when they are started, too.
  */
 export function ratesOf(config: PaceConfig): Rates {
   const each = (burst: number, perSecond: number): Rate => ({
@@ -102,13 +121,25 @@ export function ratesOf(config: PaceConfig): Rates {
   return {
     describe: each(40 * SHARE, config.describesPerSecond * SHARE),
     register: each(20 * SHARE, config.registrationsPerSecond * SHARE),
-    instances: each(30, config.instancesPerSecond * SHARE_OF_INSTANCES),
-    specs: each(40 * SHARE, 40 * SHARE),
+    balancing: each(40 * SHARE, config.loadBalancingPerSecond * SHARE),
+    instances: each(INSTANCES_AT_ONCE, config.instancesPerSecond * SHARE_OF_INSTANCES),
+    specs: each(40 * SHARE_OF_SPECS, 40 * SHARE_OF_SPECS),
     executions: each(200, 7),
     dns: each(50 * SHARE, 10 * SHARE),
-    launch: each(3, 1.6),
   };
 }
 
-/** An environment's turns by its configuration. @throws Error as `paceConfig`. */
+/** An environment's turns of reconcile by its configuration. @throws Error as `paceConfig`. */
 export const paceOf = (clock: Clock, text: string): Pace => new Turns(clock, ratesOf(paceConfig(text)));
+
+/** As `ratesOf`, of an environment of signals, which asks for instances only: one question at a time, so that it never waits for long. */
+export function signalsRatesOf(config: PaceConfig): Rates {
+  const instances: Rate = {
+    burst: Math.max(1, INSTANCES_AT_ONCE / config.environments),
+    perSecond: Math.max(1, (config.instancesPerSecond * SHARE_OF_SIGNALS) / config.environments),
+  };
+  return { ...ratesOf(config), instances };
+}
+
+/** An environment's turns of signals by its configuration. @throws Error as `paceConfig`. */
+export const signalsPaceOf = (clock: Clock, text: string): Pace => new Turns(clock, signalsRatesOf(paceConfig(text)));

@@ -18,6 +18,7 @@ import type {
   PrimaryPosition,
   Suspicion,
 } from '../model/ledger.ts';
+import type { LaunchTurn } from '../model/launch-turn.ts';
 import type { Position } from '../model/lsn.ts';
 import type { UsedTimelines } from '../model/postgres.ts';
 import type { SyncState } from '../model/quorum.ts';
@@ -26,30 +27,12 @@ import type { ExecutionState, Probe, Target } from '../model/view.ts';
 import type { RecoveryInput } from '../model/recovery.ts';
 
 export type * from './archive-ports.ts';
+export type * from './pace-ports.ts';
 export * from './ec2-ports.ts';
 
 export interface Clock {
   nowMs(): number;
   sleep(ms: number): Promise<void>;
-}
-
-/**
- * What is asked of AWS and counted there. `describe`: every Describe of Elastic Load Balancing. `register`: RegisterTargets and DeregisterTargets
- * together. `instances`: DescribeInstances. `dns`: ListResourceRecordSets. `specs`: GetParameter. `executions`: DescribeExecution. `launch`: recoveries that launch an instance.
- */
-export type Turn = 'describe' | 'register' | 'instances' | 'dns' | 'specs' | 'executions' | 'launch';
-
-/** What this function may ask of AWS in a second: its share of what the account has. */
-export interface Pace {
-  /**
-   * Comes back when so many calls may be made.
-   * @throws CloudUnavailable at once, and nothing is taken, when that would be too late.
-   */
-  turn(kind: Turn, count?: number): Promise<void>;
-  /** Takes a turn if there is one now. */
-  may(kind: Turn): boolean;
-  /** Less than half of a burst is left of what reconciles describe and register, or was within this time: that is for those who cannot wait. */
-  isShort(withinMs: number): boolean;
 }
 
 /** Cluster specifications, from SSM parameters under `/rejoin/clusters/`. */
@@ -160,6 +143,11 @@ export interface Ledger {
   failuresSince(sinceMs: number): Promise<readonly FleetFailure[]>;
   engageBrake(reason: string, atMs: number): Promise<void>;
   releaseBrake(by: string, atMs: number): Promise<void>;
+  /**
+   * Takes the next of the launches that recoveries of the whole account may begin: `burst` at once, then so many a second. Answers for how long (ms) it has to be
+   * waited for; null: for longer than `withinMs`, and nothing is taken.
+   */
+  takeLaunch(turn: LaunchTurn): Promise<number | null>;
 }
 
 /** Execution of the state machine that does `mode`. */

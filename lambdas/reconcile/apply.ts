@@ -85,6 +85,8 @@ class Run {
   async attempt(change: Change): Promise<void> {
     if (this.#isBlocked(change)) return;
     try {
+      // Before the look at the epoch: it may take seconds to come.
+      if (change.kind === 'UpsertRecord') await this.#ports.pace?.turn('dns');
       if (isGuarded(change)) await this.#checkEpoch();
       await this.#carryOut(change);
       this.#done.push(change);

@@ -1,5 +1,4 @@
 /** Starts a recovery's workflow: the last look at the brake, the record, then Step Functions. */
-import { CloudUnavailable } from '../cloud/ports.ts';
 import type { Change, Refusal } from '../model/change.ts';
 import { MISSING } from '../model/ledger.ts';
 import type { RecoveryMode } from '../model/ledger.ts';
@@ -17,6 +16,15 @@ const MAX_NAMES = 5;
 
 /** Recoveries that launch an instance. */
 const LAUNCHING: readonly RecoveryMode[] = ['replace', 'add'];
+
+/**
+ * Of the account's: RunInstances takes five at once, and then two a second. That leaves room for tries that are repeated and for failovers, which
+ * do not wait for a turn. Whoever would wait for longer comes back instead: the looks of one batch wait for each other, and some have writes to move
+ * (docs/decisions/0029-launches-take-turns-in-the-ledger.md).
+ */
+export const LAUNCHES = { burst: 3, perSecond: 1.6, withinMs: 1000 };
+/** A cluster that has lost more than one node may wait, so that its turn is always before those of the many that have lost one. */
+const URGENT_WITHIN_MS = 5000;
 
 /** For how long a look at the brake is good: many times what the ledger takes. */
 const BRAKE_GOOD_FOR_MS = 500;
@@ -59,12 +67,11 @@ async function handOver({ node, reason }: Start, view: ClusterView, ports: Recon
 /** Null: it may launch now. A turn may take seconds to come, in which the others that fail engage the brake: it is looked at again. */
 async function takeTurn(change: Start, view: ClusterView, ports: ReconcilePorts): Promise<Refusal | null> {
   const askedAtMs = ports.clock.nowMs();
-  try {
-    await ports.pace?.turn('launch');
-  } catch (error) {
-    if (!(error instanceof CloudUnavailable)) throw error;
-    return paced(change, view);
-  }
+  const lost = view.spec.nodes - view.nodes.filter((n) => n.instance.state === 'running').length;
+  const turn = lost > 1 ? { ...LAUNCHES, withinMs: URGENT_WITHIN_MS } : LAUNCHES;
+  const waitMs = await ports.ledger.takeLaunch({ nowMs: askedAtMs, ...turn });
+  if (waitMs === null) return paced(change, view);
+  if (waitMs > 0) await ports.clock.sleep(waitMs);
   if (ports.clock.nowMs() - askedAtMs < BRAKE_GOOD_FOR_MS) return null;
   const { brake: now } = await ports.ledger.read(view.spec.name);
   return now.engaged

@@ -8,13 +8,15 @@ import { systemClock as clock } from '../cloud/clock.ts';
 import { environment } from '../cloud/environment.ts';
 import { powertoolsLog } from '../cloud/log.ts';
 import { powertoolsMetrics } from '../cloud/metrics.ts';
+import { signalsPaceOf } from '../cloud/pace.ts';
 import { Memory } from './memory.ts';
 import { receive } from './receive.ts';
 
-const { RECONCILE_QUEUE_URL } = environment('RECONCILE_QUEUE_URL');
+const { RECONCILE_QUEUE_URL, PACE } = environment('RECONCILE_QUEUE_URL', 'PACE');
 
 const ports = {
   clock,
+  pace: signalsPaceOf(clock, PACE),
   instances: awsInstances(ec2),
   requests: awsReconcileRequests(sqs, { reconcile: RECONCILE_QUEUE_URL }, clock),
   log: powertoolsLog(),

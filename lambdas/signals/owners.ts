@@ -1,6 +1,6 @@
 /** Whose the instances are that signals name: remembered, listed in a backlog, or asked for by id. */
 import { IDS_PER_CALL } from '../cloud/ports.ts';
-import type { Clock, Instances, Log } from '../cloud/ports.ts';
+import type { Clock, Instances, Log, Pace } from '../cloud/ports.ts';
 import { hasWaited } from '../model/answered.ts';
 import { CLUSTER_TAG } from '../model/spec.ts';
 import type { Memory } from './memory.ts';
@@ -9,6 +9,8 @@ export interface Ports {
   readonly clock: Clock;
   readonly instances: Instances;
   readonly log: Log;
+  /** Unlimited unless given. */
+  readonly pace?: Pace;
 }
 
 /** An instance that a signal names. `sentMs` as `Listing.ownerOf` takes it. */
@@ -64,9 +66,11 @@ function known(named: readonly Named[], memory: Memory, nowMs: number): Known {
 
 const idsOf = (named: readonly Named[]): readonly string[] => [...new Set(named.map(({ id }) => id))];
 
-async function askedFor(named: readonly Named[], { instances }: Ports): Promise<ReadonlyMap<string, string>> {
+async function askedFor(named: readonly Named[], { instances, pace }: Ports): Promise<ReadonlyMap<string, string>> {
   const ids = idsOf(named);
   if (ids.length === 0) return new Map();
+  // Meanwhile more messages gather, and the next question is about more of them.
+  await pace?.turn('instances', Math.ceil(ids.length / IDS_PER_CALL));
   return new Map(
     (await instances.byIds(ids)).flatMap(({ id, tags }) => {
       const cluster = tags[CLUSTER_TAG];

@@ -36,6 +36,8 @@ export interface AwsQuotas {
   readonly describesPerSecond?: number;
   /** RegisterTargets and DeregisterTargets together; 4 unless given. */
   readonly registrationsPerSecond?: number;
+  /** Every call of Elastic Load Balancing, those of both lines above among them; 10 unless given. */
+  readonly loadBalancingPerSecond?: number;
   /** DescribeInstances, with filters; 20 unless given. */
   readonly instancesPerSecond?: number;
   /** Environments of reconcile; 2 unless given. */
@@ -46,14 +48,17 @@ export interface AwsQuotas {
 export const DEFAULT_QUOTAS: Required<AwsQuotas> = {
   describesPerSecond: 10,
   registrationsPerSecond: 4,
+  loadBalancingPerSecond: 10,
   instancesPerSecond: 20,
   environments: RECONCILE_ENVIRONMENTS,
 };
 
-/** @throws Error that names the property, what it was given and what it takes. */
-function checked(quotas: Required<AwsQuotas>): Required<AwsQuotas> {
+/** What is given, and else the defaults. @throws Error that names the property, what it was given and what it takes. */
+export function quotasOf(given: AwsQuotas | undefined): Required<AwsQuotas> {
+  const quotas = { ...DEFAULT_QUOTAS, ...given };
   for (const [name, value] of Object.entries(quotas)) {
-    const [least, most] = name === 'environments' ? [2, 1000] : [1, 10_000];
+    // With more of them the least burst, one of each, is more than the account has of registrations (docs/decisions/0029-launches-take-turns-in-the-ledger.md).
+    const [least, most] = name === 'environments' ? [2, 18] : [1, 10_000];
     if (!Number.isFinite(value) || value < least || value > most)
       throw new Error(`quotas.${name} is ${String(value)}: give a number from ${least} to ${most}`);
   }
@@ -79,7 +84,7 @@ export class Reconcile extends Construct {
   constructor(scope: Construct, id: string, props: ReconcileProps) {
     super(scope, id);
     const { foundation, ledger, signals, reconcile, workflows } = props;
-    const quotas = checked({ ...DEFAULT_QUOTAS, ...props.quotas });
+    const quotas = quotasOf(props.quotas);
     const names = (of: readonly WorkflowName[]): readonly string[] => of.map((name) => machineNameOf(foundation, name));
     this.function = new PlaneFunction(this, 'Function', {
       foundation,

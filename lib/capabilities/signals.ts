@@ -9,6 +9,8 @@ import { describeInstances, sendTo, useKey } from '../permissions.ts';
 import { planeAlarm } from './alarm.ts';
 import type { Foundation } from './foundation.ts';
 import { PlaneFunction } from './plane-function.ts';
+import { quotasOf } from './reconcile.ts';
+import type { AwsQuotas } from './reconcile.ts';
 import type { WorkQueue } from './queues.ts';
 
 export const SIGNALS_TIMEOUT = Duration.seconds(30);
@@ -40,6 +42,7 @@ export interface SignalsProps {
   readonly foundation: Foundation;
   readonly signals: WorkQueue;
   readonly reconcile: WorkQueue;
+  readonly quotas?: AwsQuotas | undefined;
 }
 
 export class Signals extends Construct {
@@ -54,7 +57,10 @@ export class Signals extends Construct {
       foundation: props.foundation,
       name: 'signals',
       timeout: SIGNALS_TIMEOUT,
-      environment: { RECONCILE_QUEUE_URL: props.reconcile.queue.queueUrl },
+      environment: {
+        RECONCILE_QUEUE_URL: props.reconcile.queue.queueUrl,
+        PACE: JSON.stringify({ ...quotasOf(props.quotas), environments: SIGNALS_ENVIRONMENTS }),
+      },
       statements: [describeInstances(), sendTo(props.reconcile.queue), useKey(this, props.foundation.key, ['sqs'])],
     });
     this.function.lambda.addEventSource(

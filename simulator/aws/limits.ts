@@ -5,7 +5,6 @@
  * Elastic Load Balancing https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html,
  * Route 53 https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/throttling-api-requests.html,
  * parameters https://docs.aws.amazon.com/general/latest/gr/ssm.html, Step Functions https://docs.aws.amazon.com/step-functions/latest/dg/limits.html.
- * Left out: the bucket of 40 at once and 10 a second that all actions of Elastic Load Balancing share beside their own (docs/simulator.md, "Not modelled").
  * Systems Manager publishes no rate of Run Command: its three are assumptions. DynamoDB on demand, SQS, SNS, S3 and Secrets Manager have none that a fleet meets.
  */
 export interface Limit {
@@ -37,6 +36,7 @@ export const LIMITS = {
   'elasticloadbalancing:DescribeTargetHealth': { burst: 40, perSecond: 10 },
   'elasticloadbalancing:RegisterTargets': { burst: 20, perSecond: 4 },
   'elasticloadbalancing:ModifyTargetGroupAttributes': { burst: 20, perSecond: 3 },
+  'elasticloadbalancing:all': { burst: 40, perSecond: 10 },
   'route53:ListResourceRecordSets': { burst: 50, perSecond: 10 },
   'route53:ChangeResourceRecordSets': { burst: 50, perSecond: 10 },
   'route53:all': { burst: 50, perSecond: 10 },
@@ -51,13 +51,19 @@ export const LIMITS = {
 
 export type Bucket = keyof typeof LIMITS;
 
+/** Every action of Elastic Load Balancing takes from it besides. */
+const BALANCING: Bucket = 'elasticloadbalancing:all';
+
 /** Of a call that takes from other buckets than one of its own name. It is let through when each of them has a token. */
 const TAKES_FROM: Readonly<Record<string, readonly Bucket[]>> = {
   'ec2:RunInstances': ['ec2:RunInstances', 'ec2:RunInstances instances'],
   'ec2:StopInstances': ['ec2:StopInstances', 'ec2:StopInstances instances'],
   'ec2:TerminateInstances': ['ec2:TerminateInstances', 'ec2:TerminateInstances instances'],
-  'elasticloadbalancing:DescribeTargetGroupAttributes': ['elasticloadbalancing:DescribeTargetHealth'],
-  'elasticloadbalancing:DeregisterTargets': ['elasticloadbalancing:RegisterTargets'],
+  'elasticloadbalancing:DescribeTargetHealth': ['elasticloadbalancing:DescribeTargetHealth', BALANCING],
+  'elasticloadbalancing:DescribeTargetGroupAttributes': ['elasticloadbalancing:DescribeTargetHealth', BALANCING],
+  'elasticloadbalancing:RegisterTargets': ['elasticloadbalancing:RegisterTargets', BALANCING],
+  'elasticloadbalancing:DeregisterTargets': ['elasticloadbalancing:RegisterTargets', BALANCING],
+  'elasticloadbalancing:ModifyTargetGroupAttributes': ['elasticloadbalancing:ModifyTargetGroupAttributes', BALANCING],
   'route53:ListResourceRecordSets': ['route53:ListResourceRecordSets', 'route53:all'],
   'route53:ChangeResourceRecordSets': ['route53:ChangeResourceRecordSets', 'route53:all'],
 };

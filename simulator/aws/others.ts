@@ -4,6 +4,7 @@
  */
 import type { Pace, Turn } from '../../lambdas/cloud/ports.ts';
 import type { World } from '../world.ts';
+import { LAUNCHES } from '../../lambdas/reconcile/start.ts';
 import { LIMITS } from './limits.ts';
 import type { Bucket } from './limits.ts';
 
@@ -16,6 +17,8 @@ interface Storm {
   readonly asks: readonly (readonly [Bucket, low: number, high: number])[];
   /** Turns that other clusters of the plane want of each environment of reconcile, a second. */
   readonly turns: readonly (readonly [Turn, number])[];
+  /** Launches for which other clusters of the plane take turns, a second. */
+  readonly launches: number;
 }
 
 /** Others launch as fast as they are let: for us there is no token as long as that lasts. */
@@ -28,6 +31,7 @@ const STORMS: readonly Storm[] = [
       ['elasticloadbalancing:DescribeTargetHealth', 0.8, 2],
       ['elasticloadbalancing:RegisterTargets', 0.8, 3],
       ['elasticloadbalancing:ModifyTargetGroupAttributes', 0.5, 2],
+      ['elasticloadbalancing:all', 0.7, 1.2],
       ['ec2:DescribeInstances', 0.6, 1.5],
       ['ec2:DescribeVolumes', 0.5, 1.2],
       ['ec2:RunInstances', 1, 10],
@@ -45,8 +49,8 @@ const STORMS: readonly Storm[] = [
       ['specs', 6],
       ['executions', 4],
       ['dns', 5],
-      ['launch', 1],
     ],
+    launches: 1,
   },
   {
     why: "another team's groups grow",
@@ -56,13 +60,24 @@ const STORMS: readonly Storm[] = [
       ['ec2:DescribeInstances', 0.5, 2],
     ],
     turns: [],
+    launches: 0,
   },
-  { why: 'a tool lists all balancers', asks: [['elasticloadbalancing:DescribeTargetHealth', 2, 10]], turns: [] },
-  { why: 'a tool lists all instances', asks: [['ec2:DescribeInstances', 2, 10]], turns: [] },
+  {
+    why: 'a tool lists all balancers',
+    asks: [
+      ['elasticloadbalancing:DescribeTargetHealth', 2, 10],
+      // What one bucket refuses takes nothing from the other.
+      ['elasticloadbalancing:all', 0.7, 1.2],
+    ],
+    turns: [],
+    launches: 0,
+  },
+  { why: 'a tool lists all instances', asks: [['ec2:DescribeInstances', 2, 10]], turns: [], launches: 0 },
   {
     why: "another team's targets come and go",
     asks: [['elasticloadbalancing:RegisterTargets', 1.5, 6]],
     turns: [],
+    launches: 0,
   },
   {
     why: 'a tool patches all hosts',
@@ -73,8 +88,9 @@ const STORMS: readonly Storm[] = [
       ['ssm:GetParameter', 1, 3],
     ],
     turns: [],
+    launches: 0,
   },
-  { why: 'another team moves its zones', asks: [['route53:all', 1.5, 10]], turns: [] },
+  { why: 'another team moves its zones', asks: [['route53:all', 1.5, 10]], turns: [], launches: 0 },
 ];
 
 const TURNS_EVERY_MS = 500;
@@ -147,6 +163,8 @@ export class Others {
     for (const pace of this.#paces)
       for (const [turn, perSecond] of storm.turns)
         void pace.turn(turn, (perSecond * TURNS_EVERY_MS) / 1000).then(null, () => undefined);
+    if (this.#world.random.chance((storm.launches * TURNS_EVERY_MS) / 1000))
+      this.#world.aws.takeLaunch({ nowMs: this.#world.clock.nowMs(), ...LAUNCHES });
     this.#world.clock.in(TURNS_EVERY_MS, () => this.#takeTurns(storm));
   }
 }

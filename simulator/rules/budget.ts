@@ -4,7 +4,8 @@
  * Over budget: refused while others leave AWS's buckets alone but for the tenth that reconcile's turns leave to them (lambdas/cloud/pace.ts). One cluster
  * is looked at several times a second while it fails over: the turns keep that within what AWS takes, and all else that the plane asks is seldom.
  * A storm of retries: one that feeds itself. The plane of one cluster is refused by an API more often than AWS would answer it at all: even when all
- * others had stopped, those requests would keep the bucket empty. Refusals below that end with what has caused them.
+ * others had stopped, those requests would keep the bucket empty. Refusals below that end with what has caused them. While SQS or Lambda run each reconcile
+ * twice, it may ask twice as often.
  */
 import { bucketsOf, LIMITS } from '../aws/limits.ts';
 import type { World } from '../world.ts';
@@ -41,7 +42,8 @@ export class Budget {
     const atEase = nowMs - Math.max(this.#beganMs, Math.min(nowMs, this.#world.twinsUntilMs)) > FORGOTTEN_MS;
     if (!others.stormed(REFILLED_MS) && atEase) this.#violate(`${api} is refused, and nobody else has asked for much`);
     const [own] = bucketsOf(api);
-    const most = own === undefined ? 0 : LIMITS[own].perSecond * (WINDOW_MS / 1000);
+    const twins = nowMs < this.#world.twinsUntilMs + WINDOW_MS ? 2 : 1;
+    const most = own === undefined ? 0 : twins * LIMITS[own].perSecond * (WINDOW_MS / 1000);
     if (lately.length > most)
       this.#violate(`${api} is asked ${lately.length} times in vain within ${WINDOW_MS / 1000} s, at most ${most}`);
   }

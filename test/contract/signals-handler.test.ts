@@ -4,6 +4,8 @@ import { CreateQueueCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/c
 import type { SQSEvent, SQSRecord } from 'aws-lambda';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import type { handler as Handler } from '../../lambdas/signals/handler.ts';
+import { DEFAULT_QUOTAS } from '../../lib/capabilities/reconcile.ts';
+import { SIGNALS_ENVIRONMENTS } from '../../lib/capabilities/signals.ts';
 import { CLUSTER_TAG } from '../../lambdas/model/spec.ts';
 import { sample } from '../unit/signals/samples.ts';
 import type { Moto } from './moto.ts';
@@ -31,6 +33,7 @@ beforeAll(async () => {
   await ec2.send(new CreateTagsCommand({ Resources: [instanceId], Tags: [{ Key: CLUSTER_TAG, Value: 'orders' }] }));
 
   vi.stubEnv('RECONCILE_QUEUE_URL', queueUrl);
+  vi.stubEnv('PACE', JSON.stringify({ ...DEFAULT_QUOTAS, environments: SIGNALS_ENVIRONMENTS }));
   vi.stubEnv('POWERTOOLS_METRICS_NAMESPACE', 'Rejoin');
   vi.stubEnv('POWERTOOLS_SERVICE_NAME', 'signals');
   vi.stubEnv('AWS_ENDPOINT_URL', moto.endpoint);

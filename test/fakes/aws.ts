@@ -2,6 +2,8 @@
  * The state that all fakes share: a small AWS in memory. Deterministic: ids are counted, time is the fake clock's. Every
  * operation of every port passes `call`, where a test can look on, delay it or make it fail before or after its effect.
  */
+import type { LaunchTurn } from '../../lambdas/model/launch-turn.ts';
+import { everyMs, farMs, latestMs, waitMs } from '../../lambdas/model/launch-turn.ts';
 import type { CommandState, DbCredentials, PostgresAdmin } from '../../lambdas/cloud/ports.ts';
 import type { ClusterLedger, FleetBrake, FleetFailure, IncidentEntry } from '../../lambdas/model/ledger.ts';
 import { RELEASED_BRAKE } from '../../lambdas/model/ledger.ts';
@@ -116,6 +118,8 @@ export class FakeAws {
   readonly failures = new Map<string, FleetFailure>();
   brake: FleetBrake = RELEASED_BRAKE;
   brakeReleasedBy: string | null = null;
+  /** When all launches of the account that may be begun at once are there again. */
+  launchesFullAtMs = 0;
   readonly executions = new Map<string, FakeExecution>();
   readonly requests: { readonly cluster: string; readonly cause: string; readonly atMs: number }[] = [];
   readonly delayedRequests: { readonly cluster: string; readonly cause: string; readonly dueAtMs: number }[] = [];
@@ -218,6 +222,15 @@ export class FakeAws {
   }
 
   /** Puts an instance there; what is not given is filled in. Its volumes come into being too. */
+  /** As `Ledger.takeLaunch`: others of the account take turns, too. */
+  takeLaunch(turn: LaunchTurn): number | null {
+    const { nowMs } = turn;
+    const seenMs = this.launchesFullAtMs > farMs(turn) ? nowMs : Math.max(nowMs, this.launchesFullAtMs);
+    if (seenMs > latestMs(turn)) return null;
+    this.launchesFullAtMs = seenMs + everyMs(turn);
+    return waitMs(turn, this.launchesFullAtMs);
+  }
+
   addInstance(given: Partial<Instance> & { readonly cluster?: string }): Instance {
     const { cluster, ...rest } = given;
     const number = this.nextNumber();

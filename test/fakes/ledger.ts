@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Conflict } from '../../lambdas/cloud/ports.ts';
 import type { Ledger } from '../../lambdas/cloud/ports.ts';
+import type { LaunchTurn } from '../../lambdas/model/launch-turn.ts';
 import { EMPTY_LEDGER, RELEASED_BRAKE } from '../../lambdas/model/ledger.ts';
 import type {
   AcceptedLoss,
@@ -231,6 +232,10 @@ export class FakeLedger implements Ledger {
       this.#aws.brake = { ...RELEASED_BRAKE, releasedAtMs: atMs };
       this.#aws.brakeReleasedBy = by;
     });
+  }
+
+  takeLaunch(turn: LaunchTurn): Promise<number | null> {
+    return this.#aws.call('Ledger.takeLaunch', [turn], () => this.#aws.takeLaunch(turn));
   }
 
   #of(cluster: string): ClusterLedger {

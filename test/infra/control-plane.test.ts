@@ -39,7 +39,7 @@ describe('functions', () => {
   });
 
   it.each([
-    ['signals', ['RECONCILE_QUEUE_URL']],
+    ['signals', ['PACE', 'RECONCILE_QUEUE_URL']],
     [
       'reconcile',
       [
@@ -140,9 +140,9 @@ describe('queues', () => {
 
   const environmentsIn = (of: Template): readonly unknown[] =>
     resourcesOf(of, 'AWS::Lambda::EventSourceMapping').map(([, m]) => m.Properties['ScalingConfig']);
-  const paceIn = (of: Template): unknown => {
+  const paceIn = (of: Template, name = 'reconcile'): unknown => {
     const functions = resourcesOf(of, 'AWS::Lambda::Function');
-    const [, found] = functions.find(([, f]) => f.Properties['FunctionName'] === 'rejoin-reconcile') ?? [];
+    const [, found] = functions.find(([, f]) => f.Properties['FunctionName'] === `rejoin-${name}`) ?? [];
     const { Variables } = found?.Properties['Environment'] as { readonly Variables: { readonly PACE: string } };
     return JSON.parse(Variables.PACE);
   };
@@ -150,13 +150,17 @@ describe('queues', () => {
   it('reconcile has no more environments than AWS answers, and signals none that ask EC2 message by message', () => {
     expect(environmentsIn(template)).toEqual([{ MaximumConcurrency: 2 }, { MaximumConcurrency: 2 }]);
     expect(paceIn(template)).toEqual(DEFAULT_QUOTAS);
+    expect(paceIn(template, 'signals')).toEqual({ ...DEFAULT_QUOTAS, environments: 2 });
   });
 
   it('reconcile keeps to the quotas that the account has', () => {
     const raised = Template.fromStack(planeStack({ quotas: { registrationsPerSecond: 40, environments: 7 } }).stack);
     expect(environmentsIn(raised)).toContainEqual({ MaximumConcurrency: 7 });
     expect(paceIn(raised)).toEqual({ ...DEFAULT_QUOTAS, registrationsPerSecond: 40, environments: 7 });
-    expect(() => planeStack({ quotas: { environments: 1 } })).toThrow('quotas.environments is 1: give a number from 2');
+    for (const environments of [1, 19])
+      expect(() => planeStack({ quotas: { environments } })).toThrow(
+        `quotas.environments is ${environments}: give a number from 2 to 18`,
+      );
   });
 });
 

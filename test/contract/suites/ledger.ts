@@ -286,5 +286,33 @@ export function ledgerContract(world: () => World): void {
       });
       await ledger().releaseBrake('ada', T0 + 4);
     });
+
+    it('launches take turns: a burst at once, then one after the other, and none that would have to wait for too long', async () => {
+      const turn = { burst: 3, perSecond: 2, withinMs: 1000 };
+      // Far behind what tests before it may have left.
+      const nowMs = T0 + 3_600_000;
+      const take = (ms = nowMs): Promise<number | null> => ledger().takeLaunch({ nowMs: ms, ...turn });
+      const waits: (number | null)[] = [];
+      for (let n = 0; n < 6; n += 1) waits.push(await take());
+      expect(waits).toEqual([0, 0, 0, 500, 1000, null]);
+      expect(await take(nowMs + 400)).toBeNull();
+      expect(await take(nowMs + 500)).toBe(1000);
+      expect(await take(nowMs + 10_000)).toBe(0);
+      expect(await take(nowMs + 10_000)).toBe(0);
+    });
+
+    it('a turn that somebody took with a wrong clock is not waited for', async () => {
+      const turn = { burst: 1, perSecond: 2, withinMs: 1000 };
+      const nowMs = T0 + 7_200_000;
+      expect(await ledger().takeLaunch({ nowMs: nowMs + 600_000, ...turn })).toBe(0);
+      expect(await ledger().takeLaunch({ nowMs, ...turn })).toBe(0);
+      expect(await ledger().takeLaunch({ nowMs, ...turn })).toBe(500);
+    });
+
+    it('launches that take turns at once take different ones', async () => {
+      const turn = { nowMs: T0 + 14_400_000, burst: 2, perSecond: 2, withinMs: 60_000 };
+      const waits = await Promise.all([1, 2, 3, 4].map(() => ledger().takeLaunch(turn)));
+      expect(waits.toSorted((a, b) => (a ?? -1) - (b ?? -1))).toEqual([0, 0, 500, 1000]);
+    });
   });
 }

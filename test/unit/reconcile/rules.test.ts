@@ -1,5 +1,7 @@
 /** The safety rules that reconcile keeps, one by one. Each of these fails when the rule's code is taken out. */
 import { describe, expect, it } from 'vitest';
+import { CloudUnavailable } from '../../../lambdas/cloud/ports.ts';
+import type { Turn } from '../../../lambdas/cloud/ports.ts';
 import { apply } from '../../../lambdas/reconcile/apply.ts';
 import type { Applied } from '../../../lambdas/reconcile/apply.ts';
 import { diagnose } from '../../../lambdas/reconcile/diagnose.ts';
@@ -353,5 +355,35 @@ describe('rule 9: DNS is never in the way', () => {
     const order = cloud.aws.calls.map((c) => c.operation);
     expect(order.indexOf('Workflows.start')).toBeLessThan(order.indexOf('DnsZones.upsert'));
     expect(cloud.aws.executions.size).toBe(1);
+  });
+
+  /** The first of three is lost; `whenAsked`: what happens while the record's change waits for its turn. */
+  async function changed(whenAsked: (cloud: ReturnType<typeof fakeCloud>) => Promise<void>) {
+    const cloud = fakeCloud();
+    const [a] = healthyCluster(cloud.aws).map((i) => i.id);
+    cloud.aws.setState(a ?? '', 'terminated');
+    const view = await observe('orders', cloud);
+    if (view === null) throw new Error('the cluster is declared');
+    const turn = (kind: Turn): Promise<void> => (kind === 'dns' ? whenAsked(cloud) : Promise.resolve());
+    const pace = { turn, may: () => true, isShort: () => false };
+    const applied = await apply(plan(view, diagnose(view), view.atMs), view, { ...cloud, pace });
+    return { cloud, applied };
+  }
+
+  it('a record whose change has no turn is left, and the rest is done', async () => {
+    const { cloud, applied } = await changed(() => Promise.reject(new CloudUnavailable('dns: no turn within 5 s')));
+    expect(applied.failures.map((f) => f.change.kind)).toEqual(['UpsertRecord']);
+    expect(cloud.aws.callsOf('DnsZones.upsert')).toEqual([]);
+    expect(cloud.aws.executions.size).toBe(1);
+  });
+
+  it('a turn that took seconds to come is followed by a look at the epoch (rule 2)', async () => {
+    const { cloud, applied } = await changed(async ({ clock, ledger }) => {
+      await clock.sleep(3000);
+      const { cluster } = await ledger.read('orders');
+      await ledger.setWriter('orders', cluster.epoch, 'i-another');
+    });
+    expect(applied.stale).toContain('orders is at epoch');
+    expect(cloud.aws.callsOf('DnsZones.upsert')).toEqual([]);
   });
 });

@@ -130,3 +130,19 @@ it('every signal has a request that was sent after it, wherever the clocks stand
     { numRuns: 200 },
   );
 });
+
+it('a question to EC2 waits for its turn, and one that is answered by memory does not', async () => {
+  const { aws, cloud } = world();
+  const turns: [string, number | undefined][] = [];
+  const pace = {
+    turn: (kind: string, count?: number) => Promise.resolve(void turns.push([kind, count])),
+    may: () => true,
+    isShort: () => false,
+  };
+  const memory = new Memory('one');
+  await receive([event('e1', START_MS)], { ...cloud, pace }, memory);
+  expect(turns).toEqual([['instances', 1]]);
+  await receive([event('e2', START_MS)], { ...cloud, pace }, memory);
+  expect(turns).toHaveLength(1);
+  expect(aws.callsOf('Instances.byIds')).toHaveLength(1);
+});
