@@ -77,6 +77,15 @@ const cluster = z.strictObject({
   ),
 });
 
+/** As `AwsQuotas` of the construct, which says what each takes. */
+const quotas = z.strictObject({
+  describesPerSecond: z.exactOptional(z.number()),
+  registrationsPerSecond: z.exactOptional(z.number()),
+  loadBalancingPerSecond: z.exactOptional(z.number()),
+  instancesPerSecond: z.exactOptional(z.number()),
+  environments: z.exactOptional(z.number().check(z.int('give a whole number'))),
+});
+
 export const configSchema = z.strictObject({
   /** For an editor. */
   $schema: z.optional(z.string()),
@@ -105,6 +114,8 @@ export const configSchema = z.strictObject({
   sweepSeconds: z.optional(
     z.number().check(z.gte(10, 'give from 10 to 3600 seconds'), z.lte(3600, 'give from 10 to 3600 seconds')),
   ),
+  /** What the account may ask of AWS, where that is not what a new one may. */
+  quotas: z.optional(quotas),
   logRetentionDays: z.optional(z.number()),
   /** Object Lock of what is in the archive's bucket; 35 unless given, 0: none. */
   archiveLockDays: z.optional(

@@ -167,6 +167,7 @@ function options(config: RejoinConfig): Partial<ControlPlaneProps> {
     ...(config.vpcEndpoints !== undefined && { vpcEndpoints: config.vpcEndpoints }),
     ...(config.probeIntervalMs !== undefined && { probeInterval: Duration.millis(config.probeIntervalMs) }),
     ...(config.sweepSeconds !== undefined && { sweep: Duration.seconds(config.sweepSeconds) }),
+    ...(config.quotas !== undefined && { quotas: config.quotas }),
     ...(config.archiveLockDays !== undefined && { archiveLock: Duration.days(config.archiveLockDays) }),
     ...(config.destroyWithStack && { removalPolicy: RemovalPolicy.DESTROY }),
     ...(config.runbook !== undefined && { runbook: config.runbook }),

@@ -50,6 +50,26 @@ describe('the configuration file', () => {
     );
   });
 
+  it('gives the quotas of the account to who asks AWS, and refuses others', () => {
+    const quotas = { loadBalancingPerSecond: 100, environments: 7 };
+    const template = Template.fromStack(exampleStack(newApp(), { ...exampleConfig(), quotas }));
+    const paces = resourcesOf(template, 'AWS::Lambda::Function').flatMap(([, f]) => {
+      const { Variables } = (f.Properties['Environment'] ?? {}) as { readonly Variables?: { readonly PACE?: string } };
+      return Variables?.PACE === undefined ? [] : [JSON.parse(Variables.PACE) as Record<string, number>];
+    });
+    expect(paces.map((p) => [p['loadBalancingPerSecond'], p['environments']])).toEqual([
+      [100, 2],
+      [100, 7],
+    ]);
+    const wrong = (more: Readonly<Record<string, number>>) => () =>
+      parseConfig('f.json', JSON.stringify({ ...example(), quotas: more }));
+    expect(wrong({ describes: 60 })).toThrow(/describes/);
+    expect(wrong({ environments: 2.5 })).toThrow(/quotas\.environments is 2\.5: give a whole number/);
+    expect(() => exampleStack(newApp(), { ...exampleConfig(), quotas: { environments: 19 } })).toThrow(
+      /quotas\.environments is 19: give a number from 2 to 18/,
+    );
+  });
+
   it('declares a PostgreSQL cluster with the defaults of Engine.postgres', () => {
     const [galera] = exampleConfig().clusters;
     if (galera === undefined) throw new Error('the example has no cluster');
