@@ -5,7 +5,7 @@ import type { Sabotage } from './sabotage.ts';
 export const BUDGET_SABOTAGES: readonly Sabotage[] = [
   {
     name: 'swallow a throttling error of the ledger',
-    caughtBy: 185,
+    caughtBy: 215,
     breaks: ['12'],
     spoil: (w) => {
       w.intercept = ({ operation }, go) =>
@@ -17,7 +17,7 @@ export const BUDGET_SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ask again at once until AWS answers',
-    caughtBy: 47,
+    caughtBy: 367,
     breaks: ['budget'],
     spoil: ({ account }) => {
       account.attemptsOf = () => 1000;

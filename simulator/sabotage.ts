@@ -66,7 +66,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ignore the claim',
-    caughtBy: 39,
+    caughtBy: 373,
     breaks: ['5', 'launch'],
     spoil: (w) => {
       ledgerSays(w, ({ execution }, ledger) =>
@@ -110,7 +110,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'ignore the brake',
-    caughtBy: 435,
+    caughtBy: 112,
     breaks: ['7'],
     spoil: (w) => {
       w.intercept = async ({ operation, actor }, go) => {
@@ -125,7 +125,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'use a client token of its own with each launch',
-    caughtBy: 49,
+    caughtBy: 75,
     breaks: ['launch'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {

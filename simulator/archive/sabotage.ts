@@ -16,7 +16,7 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'overwrite what is there',
-    caughtBy: 10,
+    caughtBy: 18,
     breaks: ['archive'],
     spoil: (w) => {
       w.intercept = ({ operation, args }, go) => {
@@ -54,7 +54,7 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'take the word of a writer that was replaced',
-    caughtBy: 312,
+    caughtBy: 582,
     breaks: ['archive'],
     spoil: (w) => {
       const first = new WeakMap<object, unknown>();

@@ -36,7 +36,7 @@ const SHARED = ['leave the record out', 'drop the epoch check', 'ignore the brak
 const OWN: readonly Sabotage[] = [
   {
     name: 'skip the fence: believe that standbys are detached',
-    caughtBy: 38,
+    caughtBy: 12,
     breaks: ['3', 'writes'],
     spoil: (w) => {
       const pg = modelOf(w);
@@ -67,7 +67,7 @@ const OWN: readonly Sabotage[] = [
   },
   {
     name: 'compare LSN before timeline',
-    caughtBy: 84,
+    caughtBy: 10,
     breaks: ['writes'],
     spoil: (w) => choosing(w, (a, b) => compareLsn(b.lsn, a.lsn) || b.timeline - a.timeline),
   },

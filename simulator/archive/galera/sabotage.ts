@@ -73,7 +73,7 @@ const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'a gap wherever the preferred node has one',
-    caughtBy: 9,
+    caughtBy: 3,
     breaks: ['archive'],
     spoil: (w) => {
       w.intercept = async ({ operation, actor }, go) => {
