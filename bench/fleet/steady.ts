@@ -5,7 +5,7 @@
 import type { Prober } from '../../lambdas/cloud/ports.ts';
 import { reconcileBatch } from '../../lambdas/reconcile/batch.ts';
 import { Watch } from '../../lambdas/watch/watch.ts';
-import { LIMITS } from '../../simulator/aws/limits.ts';
+import { bucketsOf, LIMITS } from '../../simulator/aws/limits.ts';
 import { SimClock } from '../../simulator/clock.ts';
 import { type ApiUse, usesOf } from './budget.ts';
 import { aFleet, type Fleet } from './world.ts';
@@ -95,7 +95,7 @@ export async function steady(clusters: number): Promise<SteadyFigure> {
   const calls = fleet.calls();
   await clock.run(clock.nowMs() + 2 * CONSUME_EVERY_MS);
   await consuming;
-  const uses = usesOf(calls, SWEEP_SECONDS, LIMITS);
+  const uses = usesOf(calls, SWEEP_SECONDS, LIMITS, bucketsOf);
   return {
     ...{ clusters, seconds: SWEEP_SECONDS, uses, reconciles },
     probesPerSecond: prober.probes / SWEEP_SECONDS,

@@ -34,6 +34,18 @@ describe("an API's bucket", () => {
     expect(x).toMatchObject({ api: 'x', calls: 30, perSecond: 0.5, peak: 30, refused: 26, share: 0.25 });
     expect(free).toMatchObject({ api: 'free', calls: 60, peak: 1, refused: 0, share: null });
   });
+
+  it('that two APIs share is used by both', () => {
+    const calls = times(60, 1000).flatMap((atMs) => [
+      { api: 'read', atMs },
+      { api: 'write', atMs },
+    ]);
+    const buckets = (api: string) => [api, 'all'];
+    const uses = usesOf(calls, 60, { read: { burst: 9, perSecond: 9 }, all: { burst: 3, perSecond: 1.6 } }, buckets);
+    for (const use of uses) expect(use).toMatchObject({ calls: 60, perSecond: 1, share: 1.25 });
+    expect(uses.map((u) => u.api).sort()).toEqual(['read', 'write']);
+    expect(uses[0]?.refused).toBeGreaterThan(0);
+  });
 });
 
 it('pages count: ids by the hundred, requests by ten, parameters by ten', () => {
