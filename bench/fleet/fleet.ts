@@ -12,6 +12,7 @@ import { outageVerdicts, printOutage } from './outage-report.ts';
 import { type SteadyFigure, steady } from './steady.ts';
 import { type Meeting, type Storm, storm, type StormFigure } from './storm.ts';
 import { type TargetsFigure, withTargets } from './targets.ts';
+import { isKept, printVerdict } from './verdict.ts';
 import type { Verdict } from './verdict.ts';
 
 export interface FleetOptions {
@@ -81,7 +82,7 @@ const METHOD = [
   'dollars: bench/fleet/prices.ts; the watch as one function, which a fleet of thousands of clusters does not fit into',
 ];
 
-/** Measures all, prints tables and writes what was asked for. Answers whether every promise held. */
+/** Measures all, prints tables and writes what was asked for. Answers whether every promise held that AWS's quotas allow to hold. */
 export async function fleet(options: FleetOptions): Promise<boolean> {
   const storms = await allStorms(options);
   const targets: TargetsFigure[] = [];
@@ -118,7 +119,7 @@ export async function fleet(options: FleetOptions): Promise<boolean> {
     await write(options.reportFile, JSON.stringify(report, null, 2));
   }
   if (options.plotFile !== null) await write(options.plotFile, plot(storms, steadies));
-  return verdicts.every((v) => v.held);
+  return verdicts.every(isKept);
 }
 
 async function write(file: string, text: string): Promise<void> {
@@ -224,5 +225,5 @@ function print(
     );
   }
   console.log('');
-  for (const v of verdicts) console.log(`${v.held ? 'held  ' : 'BROKEN'}  ${v.promise}: ${v.measured}`);
+  for (const v of verdicts) printVerdict(v);
 }
