@@ -12,6 +12,7 @@ import type { ClusterSpec } from '../../../model/spec.ts';
 import type { ShipPorts } from '../ports.ts';
 import type { ShipEnd, ShipEngine, ShipRun } from '../run.ts';
 import { chooseSource, type LogNode, type SourceChoice } from './choose-source.ts';
+import { formerBehind } from './former.ts';
 import { LogStream } from './log-stream.ts';
 import { LOG_SERVERS, type LogServers } from './ports.ts';
 import { recentObjects } from './recent.ts';
@@ -127,6 +128,7 @@ async function shipFrom(run: ShipRun, given: Given, source: Source, nodes: reado
       facts,
     );
   }
+  if (given.objects.length === 0) await tellOfFormer(run, given, log, after);
   const stream = new LogStream(
     {
       ...{ place: given.place, target: node, credentials: given.credentials, log, after, ask },
@@ -143,6 +145,19 @@ async function shipFrom(run: ShipRun, given: Given, source: Source, nodes: reado
   run.log.info('shipping', { ...facts, ask: formatGtidPosition(ask) });
   const outcome = await stream.run(() => run.stop());
   return outcome === 'ended' ? { kind: 'drained' } : again('it was told to stop');
+}
+
+/** A history begins: people are told when the one before does not lead up to it. */
+async function tellOfFormer(run: ShipRun, given: Given, log: ServerLog, after: GtidPosition): Promise<void> {
+  const { ports, place } = given;
+  const former = await formerBehind(ports.bucket, place, log, after, ports.clock.nowMs());
+  if (former === null) return;
+  const [end, begin] = [formatGtidPosition(former.end), formatGtidPosition(after)];
+  run.metrics.count('ArchiveGap', 1, { cluster: run.spec.name });
+  run.log.error(
+    `the archive of history ${former.history} ends at ${end}, ${place.history} begins at ${begin}, and no node has the log between: it is lost to the archive. Take a base backup (docs/runbook.md)`,
+    { cluster: run.spec.name },
+  );
 }
 
 /** Nodes that run and say what log they have. */
