@@ -52,7 +52,7 @@ export function outageVerdicts(f: OutageFigure): readonly Verdict[] {
       ...(best > TRAFFIC_OFF_SECONDS && { cannotBe }),
     },
     {
-      promise: `${where}: that takes at most half as long again as AWS does, or ${TRAFFIC_OFF_SECONDS} s`,
+      promise: `${where}: writes take at most half as long again as AWS does, or ${TRAFFIC_OFF_SECONDS} s`,
       measured: `${seconds(f.writersOffSeconds)}, AWS ${seconds(best)}`,
       held: isWithin(f.writersOffSeconds, Math.max(TRAFFIC_OFF_SECONDS, OVER_AWS * best)),
     },
