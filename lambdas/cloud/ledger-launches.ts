@@ -12,7 +12,7 @@ import { aws, isCode } from './errors.ts';
 import { launchesKey } from './ledger-items.ts';
 import { CloudUnavailable } from './ports.ts';
 
-/** Between two tries others have taken their turns: as often as that is more than chance. */
+/** Between two tries others have taken their turns; so often in a row is no chance. */
 const TRIES = 5;
 
 /** As `Ledger.takeLaunch`. @throws CloudUnavailable when DynamoDB does not answer, or others are before it again and again. */

@@ -106,7 +106,7 @@ const SHARE_OF_SPECS = 0.75;
 const SHARE_OF_INSTANCES = 0.6;
 const SHARE_OF_SIGNALS = 0.25;
 
-/** Of a new account: at once, of DescribeInstances with filters. Both functions take less, so that all that waits has a turn soon. */
+/** DescribeInstances at once, of reconcile and of signals: of an account's hundred, of which watch and workflows take, too. */
 const INSTANCES_AT_ONCE = 30;
 
 /**
