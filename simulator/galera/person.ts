@@ -24,8 +24,11 @@ export function restoreQuorum(w: World, model: GaleraModel): void {
   }
   const places = live.filter((i) => !live.some((o) => o.tags[REPLACES_TAG] === i.id));
   const missing = w.spec.nodes - places.length;
-  if (model.lacks(newest) !== null && missing > 0) model.forgive(newest);
-  const giveUp = Array.from({ length: Math.max(0, missing) }, (_, i) => `missing node ${i + 1}`);
+  // Its place is filled by a node that it had replaced: the workflow names it.
+  const { writer } = w.ledger();
+  const gone = missing <= 0 && writer !== null && !live.some((i) => i.id === writer) ? [writer] : [];
+  const giveUp = [...gone, ...Array.from({ length: Math.max(0, missing) }, (_, i) => `missing node ${i + 1}`)];
+  if (model.lacks(newest) !== null && giveUp.length > 0) model.forgive(newest);
   const name = `manual-${w.aws.nextNumber()}`;
   const input = {
     cluster: w.spec.name,

@@ -94,7 +94,11 @@ export const choose: Step<BootstrapState> = async (state, context) => {
   const there = [...new Set([...all.map((i) => i.id), ...leaving])];
   const places = there.filter((id) => !described.some((other) => canTell(other) && other.tags[REPLACES_TAG] === id));
   const missing = spec.nodes - new Set([...places, ...state.giveUp]).size;
-  const nodes = [...there, ...Array.from({ length: Math.max(0, missing) }, (_, i) => `missing node ${i + 1}`)];
+  const nodes = [
+    ...there,
+    ...Array.from({ length: Math.max(0, missing) }, (_, i) => `${MISSING_NODE} ${i + 1}`),
+    ...(missing > 0 || isAccountedFor(writer, there, state.giveUp) ? [] : [writer]),
+  ];
   const choice = chooseNode({
     nodes,
     positions,
@@ -125,6 +129,18 @@ export const choose: Step<BootstrapState> = async (state, context) => {
   }
   return { chosen: position, remaining: [...remaining] };
 };
+
+/** How a person gives up who has no name any more, with a number. */
+const MISSING_NODE = 'missing node';
+
+/**
+ * The writer has the newest writes. Its place may be filled by a node that it had replaced, and that a person has started again since: then nobody
+ * is missing, and the writes are.
+ */
+const isAccountedFor = (writer: string | null, there: readonly string[], giveUp: readonly string[]): writer is null =>
+  writer === null ||
+  [...there, ...giveUp].includes(writer) ||
+  giveUp.some((node) => node.startsWith(`${MISSING_NODE} `));
 
 /** Nodes that say, asked now, that they are in a primary component. */
 export async function inPrimary(context: StepContext, instances: readonly Instance[]): Promise<readonly string[]> {

@@ -209,6 +209,25 @@ describe('the bootstrap workflow refuses', () => {
     expect(reason(world)).toContain(joiner.id);
   });
 
+  it('rule 4: when the writer is gone and a node that it had replaced fills its place (seed 28477), until a person gives it up', async () => {
+    const lostWriter = (): { readonly world: World; readonly writer: string } => {
+      const world = down();
+      const writer = world.aws.addInstance({ cluster: 'orders', tags: { [REPLACES_TAG]: world.node(2).id } }).id;
+      world.setLedger({ writer });
+      world.aws.setState(writer, 'terminated');
+      return { world, writer };
+    };
+    const { world, writer } = lostWriter();
+    await refused(world, 'NodeDidNotAnswer');
+    expect(reason(world)).toContain(`"giveUp": ["${writer}"]`);
+    const others = lostWriter();
+    await refused(others.world, 'NodeDidNotAnswer', [others.world.node(0).id]);
+    const given = lostWriter();
+    const ended = await run(given.world, [given.writer]);
+    expect(ended.status, JSON.stringify(ended.errors)).toBe('SUCCEEDED');
+    expect(started(given.world, 'galera-bootstrap')[0]?.parameters).toMatchObject({ NewHistory: 'yes' });
+  });
+
   it('rule 4: when the position script keeps failing on a node', async () => {
     const world = down();
     world.fails = (document, id) =>
