@@ -97,7 +97,7 @@ export const choose: Step<BootstrapState> = async (state, context) => {
   const nodes = [
     ...there,
     ...Array.from({ length: Math.max(0, missing) }, (_, i) => `${MISSING_NODE} ${i + 1}`),
-    ...(missing > 0 || isAccountedFor(writer, there, state.giveUp) ? [] : [writer]),
+    ...(missing > 0 ? [] : unheardWriter(writer, there, state.giveUp)),
   ];
   const choice = chooseNode({
     nodes,
@@ -135,12 +135,12 @@ const MISSING_NODE = 'missing node';
 
 /**
  * The writer has the newest writes. Its place may be filled by a node that it had replaced, and that a person has started again since: then nobody
- * is missing, and the writes are.
+ * is missing, and the writes are. Empty when it is there, or a person has given it up, by its id or as a missing node.
  */
-const isAccountedFor = (writer: string | null, there: readonly string[], giveUp: readonly string[]): writer is null =>
-  writer === null ||
-  [...there, ...giveUp].includes(writer) ||
-  giveUp.some((node) => node.startsWith(`${MISSING_NODE} `));
+function unheardWriter(writer: string | null, there: readonly string[], giveUp: readonly string[]): readonly string[] {
+  if (writer === null || [...there, ...giveUp].includes(writer)) return [];
+  return giveUp.some((node) => node.startsWith(`${MISSING_NODE} `)) ? [] : [writer];
+}
 
 /** Nodes that say, asked now, that they are in a primary component. */
 export async function inPrimary(context: StepContext, instances: readonly Instance[]): Promise<readonly string[]> {
